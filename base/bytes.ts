@@ -1,0 +1,72 @@
+// Owns byte strings: hex, concatenation, comparison, big-endian integers. Every other folder writes bytes through here.
+
+import { check } from './check.ts';
+
+export type Hex = `0x${string}`;
+
+const HEX = /^0x(?:[0-9a-fA-F]{2})*$/;
+
+export function toHex(bytes: Uint8Array): Hex {
+  return `0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`;
+}
+
+/** True for 0x-prefixed even-length hex, of exactly `length` bytes when given. */
+export function isHex(text: unknown, length?: number): text is Hex {
+  return typeof text === 'string' && (length === undefined || text.length === 2 + 2 * length) && HEX.test(text);
+}
+
+/** Bytes of a 0x-prefixed hex string that the caller has already checked; throws on anything else. */
+export function fromHex(text: string): Uint8Array {
+  check(HEX.test(text), 'fromHex: not 0x-prefixed hex of even length');
+  return new Uint8Array(Buffer.from(text.slice(2), 'hex'));
+}
+
+export function utf8(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'utf8'));
+}
+
+export function concat(...parts: readonly Uint8Array[]): Uint8Array {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  const out = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+export function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return compare(a, b) === 0;
+}
+
+/** Lexicographic order: negative, zero or positive. */
+export function compare(a: Uint8Array, b: Uint8Array): number {
+  return Buffer.compare(a, b);
+}
+
+export function u32be(value: number): Uint8Array {
+  check(Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff, 'u32be: out of range');
+  const out = new Uint8Array(4);
+  new DataView(out.buffer).setUint32(0, value);
+  return out;
+}
+
+export function u64be(value: number | bigint): Uint8Array {
+  const big = BigInt(value);
+  check(big >= 0n && big < 1n << 64n, 'u64be: out of range');
+  const out = new Uint8Array(8);
+  new DataView(out.buffer).setBigUint64(0, big);
+  return out;
+}
+
+export function u256be(value: bigint): Uint8Array {
+  check(value >= 0n && value < 1n << 256n, 'u256be: out of range');
+  return fromHex(`0x${value.toString(16).padStart(64, '0')}`);
+}
+
+/** Big-endian unsigned integer of any length; the empty string is 0. */
+export function toBigInt(bytes: Uint8Array): bigint {
+  return bytes.length === 0 ? 0n : BigInt(toHex(bytes));
+}

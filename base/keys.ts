@@ -1,0 +1,108 @@
+// Owns secp256k1 keys: addresses, recoverable low-s signatures, recovery. Native code when its prebuilt binary loads,
+// @noble/secp256k1 otherwise; tests hold the two equal. Key files are node/keystore.ts, signing rules node/sign-guard.ts.
+
+import { createRequire } from 'node:module';
+import * as noble from '@noble/secp256k1';
+import { hmac } from '@noble/hashes/hmac.js';
+import { sha256 as nobleSha256 } from '@noble/hashes/sha2.js';
+import { type Hex, concat, toHex } from './bytes.ts';
+import { check } from './check.ts';
+import { keccak256 } from './hash.ts';
+
+noble.hashes.sha256 = nobleSha256;
+noble.hashes.hmacSha256 = (key, message) => hmac(nobleSha256, key, message);
+
+/** What a secp256k1 implementation must do. Digests are 32 bytes, compact signatures r ‖ s of 64 bytes. */
+export type Secp256k1 = Readonly<{
+  name: 'native' | 'noble';
+  /** Low-s signature by RFC 6979 and its recovery id 0 or 1. */
+  sign(digest: Uint8Array, secretKey: Uint8Array): Readonly<{ compact: Uint8Array; recovery: number }>;
+  /** Uncompressed public key of 65 bytes, or null when the signature belongs to no key. */
+  recover(digest: Uint8Array, compact: Uint8Array, recovery: number): Uint8Array | null;
+  /** Uncompressed public key of 65 bytes. */
+  publicKey(secretKey: Uint8Array): Uint8Array;
+}>;
+
+export const nobleSecp256k1: Secp256k1 = {
+  name: 'noble',
+  sign(digest, secretKey) {
+    const bytes = noble.sign(digest, secretKey, { prehash: false, lowS: true, format: 'recovered' });
+    const recovery = bytes[0];
+    check(recovery === 0 || recovery === 1, 'sign: recovery id is 0 or 1');
+    return { compact: bytes.slice(1), recovery };
+  },
+  recover(digest, compact, recovery) {
+    try {
+      const bytes = concat(Uint8Array.of(recovery), compact);
+      return noble.Point.fromBytes(noble.recoverPublicKey(bytes, digest, { prehash: false })).toBytes(false);
+    } catch {
+      return null;
+    }
+  },
+  publicKey: (secretKey) => noble.getPublicKey(secretKey, false),
+};
+
+type NativeModule = {
+  ecdsaSign(digest: Uint8Array, secretKey: Uint8Array): { signature: Uint8Array; recid: number };
+  ecdsaRecover(compact: Uint8Array, recovery: number, digest: Uint8Array, compressed: boolean): Uint8Array;
+  publicKeyCreate(secretKey: Uint8Array, compressed: boolean): Uint8Array;
+};
+
+/** The native implementation, or null where its prebuilt binary does not load. */
+export function loadNativeSecp256k1(): Secp256k1 | null {
+  let native: NativeModule;
+  try {
+    native = createRequire(import.meta.url)('secp256k1/bindings') as NativeModule;
+  } catch {
+    return null;
+  }
+  return {
+    name: 'native',
+    sign(digest, secretKey) {
+      const { signature, recid } = native.ecdsaSign(digest, secretKey);
+      return { compact: new Uint8Array(signature), recovery: recid };
+    },
+    recover(digest, compact, recovery) {
+      try {
+        return new Uint8Array(native.ecdsaRecover(compact, recovery, digest, false));
+      } catch {
+        return null;
+      }
+    },
+    publicKey: (secretKey) => new Uint8Array(native.publicKeyCreate(secretKey, false)),
+  };
+}
+
+/** The implementation in use. */
+export const secp256k1: Secp256k1 = loadNativeSecp256k1() ?? nobleSecp256k1;
+
+/** Half the group order: a signature with a greater s is malleable and refused (EIP-2). */
+const HALF_ORDER = noble.Point.CURVE().n / 2n;
+
+/** 0x-prefixed lower-case address of an uncompressed public key: the last 20 bytes of keccak256 (yellow paper, appendix F). */
+export function addressOf(publicKey: Uint8Array): Hex {
+  check(publicKey.length === 65, 'addressOf: public key is 65 bytes');
+  return toHex(keccak256(publicKey.subarray(1)).subarray(12));
+}
+
+/** Address of a secret key of 32 bytes. */
+export function addressOfSecret(secretKey: Uint8Array): Hex {
+  return addressOf(secp256k1.publicKey(secretKey));
+}
+
+/** 65-byte signature r ‖ s ‖ recovery id over a 32-byte digest. */
+export function signDigest(digest: Uint8Array, secretKey: Uint8Array): Uint8Array {
+  check(digest.length === 32, 'signDigest: digest is 32 bytes');
+  const { compact, recovery } = secp256k1.sign(digest, secretKey);
+  return concat(compact, Uint8Array.of(recovery));
+}
+
+/** Address that signed, or null when the 65 bytes are malformed, high-s, or belong to no key. */
+export function recoverSigner(digest: Uint8Array, signature: Uint8Array): Hex | null {
+  if (digest.length !== 32 || signature.length !== 65) return null;
+  const recovery = signature[64] ?? 0xff;
+  if (recovery > 1) return null;
+  if (BigInt(toHex(signature.subarray(32, 64))) > HALF_ORDER) return null;
+  const publicKey = secp256k1.recover(digest, signature.subarray(0, 64), recovery);
+  return publicKey === null ? null : addressOf(publicKey);
+}
