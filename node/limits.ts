@@ -1,0 +1,37 @@
+// Owns the limits of the node layer, each with its unit; the relations between them are checked when this file loads.
+
+import { check } from '../base/check.ts';
+
+/** Bytes of a config file. */
+export const CONFIG_FILE_BYTES = 1 << 20;
+/** Bytes of a keystore file. */
+export const KEYSTORE_FILE_BYTES = 16_384;
+/** Bytes of a password file. */
+export const PASSWORD_FILE_BYTES = 4_096;
+/** Bytes of memory scrypt may use; twice what the keystores written here need. */
+export const SCRYPT_MEMORY_BYTES = 512 << 20;
+/** Characters of a node id. */
+export const NODE_ID_CHARACTERS = 64;
+/** Boot nodes in a config. */
+export const BOOT_NODES = 64;
+/** Authorities a network can be made with. */
+export const AUTHORITIES = 100;
+/** Regular nodes a network can be made with by one command. */
+export const REGULAR_NODES = 64;
+/** Milliseconds a stopping node may take before it is forced. */
+export const STOP_MS = 10_000;
+/** Milliseconds one worker request may take. */
+export const WORKER_REQUEST_MS = 30 * 60_000;
+/** Audits waiting in one authority. */
+export const OPEN_AUDITS = 64;
+/** Blocks after which a protocol transaction that was not included is signed again. */
+export const RESEND_BLOCKS = 8;
+/** Model parameter files kept on disk. */
+export const MODELS_KEPT = 4;
+/** Bytes of one blob asked of a peer. */
+export const BLOB_BYTES = 64 << 20;
+/** Characters of one log line's field. */
+export const LOG_FIELD_CHARACTERS = 400;
+
+check(MODELS_KEPT >= 2, 'a node keeps at least the base model and the newest one');
+check(SCRYPT_MEMORY_BYTES >= 2 * 128 * 131_072 * 8, 'own keystores fit the scrypt limit');

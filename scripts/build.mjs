@@ -1,0 +1,11 @@
+// Owns the build: TypeScript, the engine's kernels, the system contracts and the page, in that order, into build/.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { root, run } from './setup.mjs';
+
+run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', '.']);
+for (const step of ['build-engine.mjs', 'build-contracts.mjs', 'copy-web.mjs']) {
+  const script = join(root, 'scripts', step);
+  if (existsSync(script)) run(process.execPath, [script]);
+}
