@@ -169,16 +169,16 @@ export type LogFilter = Readonly<{
 /** Account fields; an account that does not exist reads as all zero. */
 export type AccountView = Readonly<{ balance: bigint; nonce: number; codeHash: Hash; storageRoot: Hash }>;
 
-/** Reads of one block's post-state. Synchronous: about 10 microseconds each on a cold cache. */
+/** Reads of one block's post-state. Pinned: a block committed meanwhile does not show through. */
 export type StateView = Readonly<{
   blockNumber: number;
   /** Null when the account does not exist. `storageRoot` is only filled at the head. */
-  account(address: Address): AccountView | null;
-  balance(address: Address): bigint;
-  nonce(address: Address): number;
-  code(address: Address): Uint8Array;
+  account(address: Address): Promise<AccountView | null>;
+  balance(address: Address): Promise<bigint>;
+  nonce(address: Address): Promise<number>;
+  code(address: Address): Promise<Uint8Array>;
   /** 32 bytes. */
-  storage(address: Address, slot: Hash): Hash;
+  storage(address: Address, slot: Hash): Promise<Hash>;
 }>;
 
 /** eth_getProof (EIP-1186), at the head only. */
