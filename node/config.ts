@@ -95,11 +95,16 @@ function flag(fallback: boolean): Rule<boolean> {
 function text(fallback: string, pattern: RegExp, want: string): Rule<string> {
   return {
     fallback,
-    parse: (value, key) => (typeof value === 'string' && pattern.test(value) ? success(value) : wrong(key, want, value)),
+    parse: (value, key) =>
+      typeof value === 'string' && pattern.test(value) ? success(value) : wrong(key, want, value),
   };
 }
 
-function choice<const T extends string>(fallback: T, options: readonly T[], fold = (value: string): string => value): Rule<T> {
+function choice<const T extends string>(
+  fallback: T,
+  options: readonly T[],
+  fold = (value: string): string => value,
+): Rule<T> {
   return {
     fallback,
     parse(value, key) {
@@ -115,7 +120,8 @@ const bootNodes: Rule<readonly string[]> = {
   fallback: [],
   parse(value, key) {
     const list = typeof value === 'string' ? value.split(',').filter((part) => part !== '') : value;
-    if (!Array.isArray(list) || list.length > BOOT_NODES) return wrong(key, `a list of at most ${BOOT_NODES} peers`, value);
+    if (!Array.isArray(list) || list.length > BOOT_NODES)
+      return wrong(key, `a list of at most ${BOOT_NODES} peers`, value);
     for (const peer of list) {
       if (typeof peer !== 'string' || !BOOT_NODE.test(peer)) return wrong(key, 'host:port or a multiaddr', peer);
     }
@@ -128,7 +134,11 @@ const HOST = /^[A-Za-z0-9.:-]{1,253}$/;
 const URL_OR_EMPTY = /^(?:https?:\/\/[^\s]{1,2000})?$/;
 
 const RULES: { readonly [K in ConfigKey]: Rule<Config[K]> } = {
-  node_id: text('node', new RegExp(`^[A-Za-z0-9_.-]{1,${NODE_ID_CHARACTERS}}$`), `1 to ${NODE_ID_CHARACTERS} letters, digits, _ . -`),
+  node_id: text(
+    'node',
+    new RegExp(`^[A-Za-z0-9_.-]{1,${NODE_ID_CHARACTERS}}$`),
+    `1 to ${NODE_ID_CHARACTERS} letters, digits, _ . -`,
+  ),
   port: wholeNumber(8000, 1, 65_535),
   api_port: wholeNumber(8080, 1, 65_535),
   is_authority: flag(false),
@@ -162,10 +172,14 @@ const PATH_KEYS: readonly ConfigKey[] = ['data_dir', 'genesis_file', 'keystore_f
 function readFileValues(path: string): Result<Record<string, unknown>> {
   let parsed: unknown;
   try {
-    if (statSync(path).size > CONFIG_FILE_BYTES) return fault('config-file', `config file ${path}: over ${CONFIG_FILE_BYTES} bytes`);
+    if (statSync(path).size > CONFIG_FILE_BYTES)
+      return fault('config-file', `config file ${path}: over ${CONFIG_FILE_BYTES} bytes`);
     parsed = JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    const reason = error instanceof SyntaxError ? `not JSON (${error.message})` : ((error as NodeJS.ErrnoException).code ?? 'unreadable');
+    const reason =
+      error instanceof SyntaxError
+        ? `not JSON (${error.message})`
+        : ((error as NodeJS.ErrnoException).code ?? 'unreadable');
     return fault('config-file', `config file ${path}: ${reason}`);
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
@@ -174,9 +188,14 @@ function readFileValues(path: string): Result<Record<string, unknown>> {
   const values: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(parsed)) {
     if (!Object.hasOwn(RULES, key)) {
-      return fault('config-file', `config file ${path}: unknown key "${key.slice(0, 64)}"; known keys: ${CONFIG_KEYS.join(', ')}`, { key });
+      return fault(
+        'config-file',
+        `config file ${path}: unknown key "${key.slice(0, 64)}"; known keys: ${CONFIG_KEYS.join(', ')}`,
+        { key },
+      );
     }
-    const isPath = (PATH_KEYS as string[]).includes(key) && typeof value === 'string' && value !== '' && !isAbsolute(value);
+    const isPath =
+      (PATH_KEYS as string[]).includes(key) && typeof value === 'string' && value !== '' && !isAbsolute(value);
     values[key] = isPath ? resolve(dirname(path), value as string) : value;
   }
   return success(values);
@@ -210,6 +229,7 @@ export function loadConfig(input: {
     sources[key] = source;
   }
   const checked = config as Config;
-  if (checked.port === checked.api_port) return fault('config', `api_port: must differ from port (${checked.port})`, { key: 'api_port' });
+  if (checked.port === checked.api_port)
+    return fault('config', `api_port: must differ from port (${checked.port})`, { key: 'api_port' });
   return success({ config: checked, sources: sources as Record<ConfigKey, ConfigSource> });
 }

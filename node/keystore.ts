@@ -86,7 +86,11 @@ export async function decryptKey(text: string, password: string): Promise<Result
     return fault('keystore-format', 'keystore: crypto.cipher must be aes-128-ctr');
   }
   if (field(file, 'crypto.kdf') !== 'scrypt') return fault('keystore-format', 'keystore: crypto.kdf must be scrypt');
-  const [n, r, p] = ['n', 'r', 'p'].map((name) => Number(field(file, `crypto.kdfparams.${name}`))) as [number, number, number];
+  const [n, r, p] = ['n', 'r', 'p'].map((name) => Number(field(file, `crypto.kdfparams.${name}`))) as [
+    number,
+    number,
+    number,
+  ];
   const powerOfTwo = Number.isInteger(n) && n >= 2 && (n & (n - 1)) === 0;
   if (!powerOfTwo || !(r >= 1 && p >= 1 && p <= 16) || 128 * n * r > SCRYPT_MEMORY_BYTES / 2) {
     return fault('keystore-format', 'keystore: crypto.kdfparams n, r, p out of range');
@@ -95,7 +99,14 @@ export async function decryptKey(text: string, password: string): Promise<Result
   const iv = bytesAt('crypto.cipherparams.iv', 16);
   const ciphertext = bytesAt('crypto.ciphertext', 32);
   const mac = bytesAt('crypto.mac', 32);
-  if (typeof salt !== 'string' || !isHex(`0x${salt}`) || salt.length > 128 || iv === null || ciphertext === null || mac === null) {
+  if (
+    typeof salt !== 'string' ||
+    !isHex(`0x${salt}`) ||
+    salt.length > 128 ||
+    iv === null ||
+    ciphertext === null ||
+    mac === null
+  ) {
     return fault('keystore-format', 'keystore: salt, iv, ciphertext or mac is not hex of the right length');
   }
   const key = await derive(password, fromHex(`0x${salt}`), n, r, p);
@@ -115,10 +126,14 @@ function readSecretFile(path: string, limitBytes: number, name: string): Result<
   try {
     const { size } = lstatSync(path);
     if (size > limitBytes) return fault('secret-file', `${name}: ${path} is over ${limitBytes} bytes`);
-    if (readableByOthers(path)) return fault('secret-file', `${name}: ${path} is readable by others; run: chmod 600 ${path}`);
+    if (readableByOthers(path))
+      return fault('secret-file', `${name}: ${path} is readable by others; run: chmod 600 ${path}`);
     return success(readFileSync(path, 'utf8'));
   } catch (error) {
-    return fault('secret-file', `${name}: cannot read ${path} (${(error as NodeJS.ErrnoException).code ?? 'unreadable'})`);
+    return fault(
+      'secret-file',
+      `${name}: cannot read ${path} (${(error as NodeJS.ErrnoException).code ?? 'unreadable'})`,
+    );
   }
 }
 
@@ -137,7 +152,10 @@ export async function openKeystore(
 }
 
 /** Makes a new random key, written encrypted with a new random password, both files for the owner only. */
-export async function createKeystore(keystoreFile: string, passwordFile: string): Promise<Readonly<{ secretKey: Uint8Array; address: Hex }>> {
+export async function createKeystore(
+  keystoreFile: string,
+  passwordFile: string,
+): Promise<Readonly<{ secretKey: Uint8Array; address: Hex }>> {
   const secretKey = new Uint8Array(randomBytes(32));
   const password = randomBytes(24).toString('base64url');
   writeFileDurably(passwordFile, `${password}\n`, 0o600);

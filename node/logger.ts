@@ -33,7 +33,16 @@ export function createLogger(options: { level: LogLevel; nodeId: string; termina
   const base = { name: options.nodeId };
   const settings = { level: LEVELS[options.level], base, redact: { paths: SECRET_FIELDS, censor: '[redacted]' } };
   const sink = options.terminal
-    ? pino(settings, pretty({ colorize: process.env['NO_COLOR'] === undefined, translateTime: 'SYS:HH:MM:ss', singleLine: true, sync: true, ignore: 'pid,hostname' }))
+    ? pino(
+        settings,
+        pretty({
+          colorize: process.env['NO_COLOR'] === undefined,
+          translateTime: 'SYS:HH:MM:ss',
+          singleLine: true,
+          sync: true,
+          ignore: 'pid,hostname',
+        }),
+      )
     : pino({ ...settings, timestamp: pino.stdTimeFunctions.isoTime });
   return {
     debug: (event, fields) => sink.debug(bounded(fields), event),

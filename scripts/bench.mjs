@@ -10,7 +10,11 @@ const folder = join(root, 'build', 'bench');
 const name = process.argv[2] ?? '';
 const file = join(folder, `${name}.js`);
 if (!/^[a-z0-9-]+$/.test(name) || !existsSync(file)) {
-  const names = existsSync(folder) ? readdirSync(folder).filter((f) => f.endsWith('.js')).map((f) => f.slice(0, -3)) : [];
+  const names = existsSync(folder)
+    ? readdirSync(folder)
+        .filter((f) => f.endsWith('.js'))
+        .map((f) => f.slice(0, -3))
+    : [];
   console.error(`bench: name one of: ${names.join(', ')}`);
   process.exit(1);
 }

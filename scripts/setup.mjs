@@ -11,7 +11,20 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const installStamp = join(root, 'node_modules', '.pol-node-lock');
 const buildStamp = join(root, 'build', '.stamp');
 const SOURCE_FOLDERS = [
-  'base', 'engine', 'chain', 'consensus', 'trainer', 'net', 'rpc', 'bridge', 'node', 'cli', 'web', 'test', 'bench', 'scripts',
+  'base',
+  'engine',
+  'chain',
+  'consensus',
+  'trainer',
+  'net',
+  'rpc',
+  'bridge',
+  'node',
+  'cli',
+  'web',
+  'test',
+  'bench',
+  'scripts',
 ];
 
 /** Runs a command in the repository and ends this process with its code when it fails. */
@@ -32,10 +45,14 @@ function requireNode() {
 }
 
 function ensureInstalled() {
-  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   if (existsSync(installStamp) && readFileSync(installStamp, 'utf8') === lock) return;
   console.log('Installing dependencies from the lockfile ...');
-  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { shell: process.platform === 'win32' });
+  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], {
+    shell: process.platform === 'win32',
+  });
   writeFileSync(installStamp, lock);
 }
 
