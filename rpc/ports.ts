@@ -226,9 +226,7 @@ export type WalletTransaction = Readonly<{
 /** Takes a request under /v1/blobs (the embedded blob store); false when it does not know the path. */
 export type BlobRouter = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>;
 
-export type Unsubscribe = () => void;
-
-/** All that node/ passes in beside the chain and its pool. */
+/** All that node/ passes in beside the open chain, whose onHead and pool.onAdded feed the subscriptions. */
 export type RpcPorts = Readonly<{
   clock: Clock;
   entropy: Entropy;
@@ -239,10 +237,6 @@ export type RpcPorts = Readonly<{
   chat: ChatModel | null;
   /** Adds to the pool and spreads it: the hash, or the pool's refusal. */
   submitTransaction(raw: Uint8Array): Promise<Result<Hex>>;
-  /** Called after each committed block with its number, in order. */
-  onBlock(listener: (number: number) => void): Unsubscribe;
-  /** Called with the hash of each transaction that enters the pool. */
-  onPendingTransaction(listener: (hash: Hex) => void): Unsubscribe;
   /** Null everywhere but on development networks. */
   wallet: Wallet | null;
   blobs: BlobRouter | null;
