@@ -26,6 +26,16 @@ export const WORKER_REQUEST_MS = 30 * 60_000;
 export const OPEN_AUDITS = 64;
 /** Blocks after which a protocol transaction that was not included is signed again. */
 export const RESEND_BLOCKS = 8;
+/** Protocol transactions of one node that may be outstanding, and finished ones it remembers. */
+export const PROTOCOL_TRANSACTIONS = 1_024;
+/** Gas added to an estimate, in percent: state may move before inclusion. */
+export const GAS_MARGIN_PERCENT = 50;
+/** Blocks asked of a peer in one request. */
+export const SYNC_BLOCKS = 64;
+/** Bytes of one answer to a request for blocks. */
+export const SYNC_BYTES = 8 << 20;
+/** Peers asked for one blob or state before it counts as unavailable. */
+export const FETCH_PEERS = 16;
 /** Model parameter files kept on disk. */
 export const MODELS_KEPT = 4;
 /** Bytes of one blob asked of a peer. */

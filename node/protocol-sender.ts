@@ -1,0 +1,133 @@
+// Owns the protocol transactions a node sends for itself (register, commit, verdict, judge, attest): each named by a key,
+// sent once, followed until it is in a block, signed again when it got lost. Which to send is the agents' business.
+
+import type { Chain, HeadEvent } from '../chain/api.ts';
+import type { ContractCall } from '../chain/system/api.ts';
+import type { Hex } from '../base/bytes.ts';
+import type { Result } from '../base/fault.ts';
+import { GAS_MARGIN_PERCENT, PROTOCOL_TRANSACTIONS, RESEND_BLOCKS } from './limits.ts';
+import type { Logger } from './logger.ts';
+import { signTransaction } from './wallet.ts';
+
+const TIP = 1_000_000_000n;
+
+type Outstanding = { readonly call: ContractCall; hash: Hex | null; sentAt: number; tries: number };
+
+export type ProtocolSender = Readonly<{
+  /** Queues a call under a key; a key that is outstanding or done is left alone. */
+  send(key: string, call: ContractCall): void;
+  /** True from `send` on, until the transaction failed for good. */
+  knows(key: string): boolean;
+  /** Called with each committed block, in order. */
+  onHead(event: HeadEvent): Promise<void>;
+  address: Hex;
+}>;
+
+/** Times one call is signed anew before it is given up. */
+const TRIES = 5;
+
+/** Sender for the account of `secretKey`; `submit` puts raw bytes into the pool and spreads them. */
+export function createProtocolSender(options: {
+  chain: Chain;
+  address: Hex;
+  secretKey: Uint8Array;
+  submit: (raw: Uint8Array) => Promise<Result<Hex>>;
+  log: Logger;
+}): ProtocolSender {
+  const { chain, address, secretKey, submit, log } = options;
+  const outstanding = new Map<string, Outstanding>();
+  const done = new Set<string>();
+  let queue: Promise<void> = Promise.resolve();
+
+  async function sign(key: string, entry: Outstanding): Promise<void> {
+    const head = chain.head().header.number;
+    const { call } = entry;
+    entry.tries++;
+    entry.sentAt = head;
+    const gas = await chain.estimateGas({ from: address, to: call.to, data: call.data, value: call.value }, head);
+    if (!gas.ok) {
+      log.debug('protocol transaction would fail', { key, reason: gas.message });
+      if (entry.tries >= TRIES) giveUp(key, gas.message);
+      return;
+    }
+    const { raw, hash } = signTransaction(
+      {
+        chainId: chain.chainId,
+        nonce: BigInt(chain.pool.pendingNonce(address)),
+        maxPriorityFeePerGas: TIP,
+        maxFeePerGas: 2n * chain.nextBaseFee() + TIP,
+        gas: (gas.value * BigInt(100 + GAS_MARGIN_PERCENT)) / 100n,
+        to: call.to,
+        value: call.value,
+        data: call.data,
+      },
+      secretKey,
+    );
+    const accepted = await submit(raw);
+    if (accepted.ok) {
+      entry.hash = hash;
+      log.debug('protocol transaction sent', { key, hash });
+    } else if (entry.tries >= TRIES) {
+      giveUp(key, accepted.message);
+    } else {
+      log.warn('protocol transaction refused by the pool', { key, reason: accepted.message });
+    }
+  }
+
+  function giveUp(key: string, reason: string): void {
+    outstanding.delete(key);
+    log.warn('protocol transaction given up', { key, reason });
+  }
+
+  function finish(key: string, succeeded: boolean, hash: Hex): void {
+    outstanding.delete(key);
+    if (!succeeded) {
+      log.warn('protocol transaction failed in its block', { key, hash });
+      return;
+    }
+    done.add(key);
+    for (const oldest of done) {
+      if (done.size <= PROTOCOL_TRANSACTIONS) break;
+      done.delete(oldest);
+    }
+  }
+
+  /** One action at a time, so that two calls never take the same nonce. */
+  function enqueue(action: () => Promise<void>): Promise<void> {
+    queue = queue.then(action).catch((error: unknown) => log.error('protocol transaction', { reason: String(error) }));
+    return queue;
+  }
+
+  return {
+    address,
+    knows: (key) => outstanding.has(key) || done.has(key),
+    send(key, call) {
+      if (outstanding.has(key) || done.has(key)) return;
+      if (outstanding.size >= PROTOCOL_TRANSACTIONS) {
+        log.warn('protocol transaction dropped: too many outstanding', { key, limit: PROTOCOL_TRANSACTIONS });
+        return;
+      }
+      const entry: Outstanding = { call, hash: null, sentAt: chain.head().header.number, tries: 0 };
+      outstanding.set(key, entry);
+      void enqueue(() => sign(key, entry));
+    },
+    onHead(event) {
+      const included = new Map(event.receipts.map((receipt) => [receipt.transactionHash, receipt.status === 1]));
+      return enqueue(async () => {
+        for (const [key, entry] of [...outstanding]) {
+          const succeeded = entry.hash === null ? undefined : included.get(entry.hash);
+          if (succeeded !== undefined) finish(key, succeeded, entry.hash as Hex);
+          else if (entry.hash === null || event.block.header.number - entry.sentAt >= RESEND_BLOCKS) await again(key, entry);
+        }
+      });
+    },
+  };
+
+  async function again(key: string, entry: Outstanding): Promise<void> {
+    const receipt = entry.hash === null ? null : await chain.receipt(entry.hash);
+    if (receipt !== null) finish(key, receipt.status === 1, receipt.transactionHash);
+    else if (entry.hash !== null && chain.pool.get(entry.hash) !== null) entry.sentAt = chain.head().header.number;
+    else if (entry.tries >= TRIES) giveUp(key, 'not included');
+    else await sign(key, entry);
+  }
+}
