@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+// Owns the records of learning rounds and their layout in storage. The rules are RoundAudit and LearningRounds.
+pragma solidity 0.8.37;
+
+import {AUTHORITIES, ClaimStatus, IAuthorities, NotAllowed} from "./Protocol.sol";
+
+/// @title Records, events and errors of learning rounds
+abstract contract RoundStorage {
+    enum Phase {
+        Idle,
+        Frozen,
+        Training,
+        Auditing,
+        Attesting,
+        Settling,
+        Done
+    }
+
+    enum RoundOutcome {
+        Pending,
+        Moved,
+        Reverted,
+        Void,
+        Expired
+    }
+
+    enum DisputeState {
+        Open,
+        Upheld,
+        Dismissed,
+        Undecided
+    }
+
+    /// @dev Units, defaults and reasons: docs/protocol/system-contracts.md. Order is chosen to pack words.
+    struct Parameters {
+        uint16 minTrainers;
+        uint16 maxTrainers;
+        uint32 trainBlocks;
+        uint32 auditBlocks;
+        uint32 challengeBlocks;
+        uint32 disputeBlocks;
+        uint32 attestBlocks;
+        uint32 steps;
+        uint32 batch;
+        uint32 sequenceLength;
+        uint32 samplesPerAudit;
+        uint32 learningRateNano;
+        uint32 warmupSteps;
+        uint32 decaySteps;
+        uint32 outerEtaNumerator;
+        uint16 floorBps;
+        uint16 weightCapBps;
+        uint8 outerEtaShift;
+        uint16 codec;
+        uint32 clipBps;
+        uint16 trainerShareBps;
+        uint16 auditorShareBps;
+        uint32 halvingRounds;
+        uint64 gateMicroNats;
+        uint64 maxUpdateBytes;
+        uint64 rewardPerTokenGwei;
+        uint64 roundCapGwei;
+        bytes32 kernelSpec;
+        bytes32 programHash;
+        bytes32 datasetHash;
+        bytes32 trainingConfigHash;
+    }
+
+    struct Checkpoint {
+        bytes32 blobId;
+        bytes32 sha256Hash;
+        uint64 size;
+    }
+
+    struct Model {
+        bytes32 root;
+        uint32 version;
+        /// @dev Number plus one of the round that made it; 0 for the genesis model.
+        uint64 roundPlusOne;
+        uint64 heldOutMicroNats;
+        Checkpoint checkpoint;
+    }
+
+    struct Round {
+        uint64 number;
+        Phase phase;
+        RoundOutcome outcome;
+        uint8 rosterSize;
+        uint8 committed;
+        /// @dev Claims awaited, committed or disputed.
+        uint8 undecided;
+        uint8 accepted;
+        uint16 acceptedCapacity;
+        uint16 verdicts;
+        uint16 cursor;
+        uint64 deadline;
+        uint32 disputeCursor;
+        uint64 setVersion;
+        uint64 frozenBlock;
+        uint64 openedBlock;
+        /// @dev Block in which the last claim was decided; the challenge window runs from it.
+        uint64 decidedBlock;
+        uint64 dataStart;
+        uint32 baseVersion;
+        bytes32 seed;
+        bytes32 baseRoot;
+        /// @dev Bit i: authority i attested.
+        uint128 attested;
+        uint128 emissionGwei;
+        /// @dev Bit i: an accusation of authority i was dismissed, so it earns nothing in this round.
+        uint128 penalised;
+    }
+
+    struct Claim {
+        address trainer;
+        uint8 capacity;
+        ClaimStatus status;
+        uint8 openDisputes;
+        uint64 committedBlock;
+        uint128 valid;
+        uint128 invalid;
+        uint128 unavailable;
+        uint64 updateSize;
+        /// @dev Authorities that were right about a rejected claim.
+        uint128 winners;
+        bytes32 traceRoot;
+        bytes32 gradChainHead;
+        bytes32 finalStateRoot;
+        bytes32 updateHash;
+    }
+
+    struct Dispute {
+        uint32 step;
+        address accuser;
+        uint64 deadline;
+        DisputeState state;
+        uint8 seat;
+        uint128 invalid;
+        uint128 valid;
+    }
+
+    /// @notice Rounds whose roster and claims can still be read; older ones are in the logs.
+    uint64 public constant KEPT_ROUNDS = 64;
+
+    Parameters internal rules;
+    Model internal base;
+    /// @notice Rounds frozen since genesis; the newest is number roundCount - 1.
+    uint64 public roundCount;
+    /// @notice Rounds that paid since genesis: halvings count these.
+    uint64 public paidRounds;
+    /// @notice Sequences handed out since genesis.
+    uint64 public dataCursor;
+
+    // Rings by number modulo KEPT_ROUNDS, so that state does not grow with rounds.
+    mapping(uint256 ring => Round) internal rounds;
+    mapping(uint256 ring => mapping(uint256 seat => Claim)) internal claims;
+    // By round number. Disputes are rare and kept; tallies are one word a round.
+    mapping(uint64 round => Dispute[]) internal disputes;
+    mapping(uint64 round => mapping(uint256 seatAndStep => uint256 indexPlusOne)) internal disputeIndex;
+    mapping(uint64 round => mapping(bytes32 attestation => uint128 mask)) internal tallies;
+
+    event RosterFrozen(uint64 indexed round, address[] trainers, uint8[] capacities);
+    event RoundOpened(
+        uint64 indexed round, bytes32 seed, bytes32 baseRoot, uint32 baseVersion, uint64 dataStart, uint64 deadline
+    );
+    event PhaseChanged(uint64 indexed round, Phase phase, uint64 deadline);
+    event Committed(
+        uint64 indexed round,
+        address indexed trainer,
+        bytes32 baseRoot,
+        bytes32 traceRoot,
+        bytes32 gradChainHead,
+        bytes32 finalStateRoot,
+        bytes32 updateHash,
+        uint64 updateSize,
+        bytes32 kernelSpec,
+        bytes32 programHash,
+        bytes leaves
+    );
+    event VerdictGiven(
+        uint64 indexed round,
+        address indexed trainer,
+        address indexed authority,
+        uint8 verdict,
+        uint32 step,
+        bytes32 digest
+    );
+    event DisputeOpened(
+        uint64 indexed round, address indexed trainer, address indexed accuser, uint32 step, uint64 deadline
+    );
+    event Judged(
+        uint64 indexed round, address indexed trainer, address indexed authority, uint32 step, bool invalid
+    );
+    event DisputeClosed(
+        uint64 indexed round, address indexed trainer, address indexed accuser, uint32 step, DisputeState state
+    );
+    event ClaimDecided(uint64 indexed round, address indexed trainer, ClaimStatus status);
+    event Attested(
+        uint64 indexed round, address indexed authority, bytes32 modelRoot, uint64 heldOutMicroNats, Checkpoint checkpoint
+    );
+    event Finalised(
+        uint64 indexed round,
+        RoundOutcome outcome,
+        bytes32 modelRoot,
+        uint64 heldOutMicroNats,
+        uint32 baseVersion,
+        Checkpoint checkpoint
+    );
+    event RoundSettled(uint64 indexed round, uint256 emissionGwei);
+
+    error NotAuthority(address caller);
+    error NotInRoster(address trainer);
+    error WrongRound(uint64 round, uint64 current);
+    error WrongPhase(Phase phase);
+    error WrongClaimStatus(ClaimStatus status);
+    error DeadlinePassed(uint64 deadline);
+    error BaseMismatch(bytes32 base);
+    error SpecMismatch(bytes32 kernelSpec, bytes32 programHash);
+    error LeavesLength(uint256 length, uint256 expected);
+    error UpdateSize(uint64 size, uint64 most);
+    error EmptyHash();
+    error VerdictUnknown(uint8 verdict);
+    error StepOutOfRange(uint32 step);
+    error AlreadyGiven(address authority);
+    error NoOpenDispute(uint32 step);
+    error RoundForgotten(uint64 round);
+
+    /// @dev The newest round; reverts when none was ever frozen or `number` is another.
+    function _current(uint64 number) internal view returns (Round storage round) {
+        uint64 count = roundCount;
+        if (count == 0 || number != count - 1) revert WrongRound(number, count == 0 ? 0 : count - 1);
+        return rounds[number % KEPT_ROUNDS];
+    }
+
+    function _kept(uint64 number) internal view returns (Round storage round) {
+        if (number >= roundCount || number + KEPT_ROUNDS < roundCount) revert RoundForgotten(number);
+        return rounds[number % KEPT_ROUNDS];
+    }
+
+    function _claim(Round storage round, uint256 seat) internal view returns (Claim storage) {
+        return claims[round.number % KEPT_ROUNDS][seat];
+    }
+
+    /// @dev Mask with the caller's bit in the round's set of authorities.
+    function _authorityBit(Round storage round) internal view returns (uint128) {
+        uint256 indexPlusOne = IAuthorities(AUTHORITIES).seat(round.setVersion, msg.sender);
+        if (indexPlusOne == 0) revert NotAuthority(msg.sender);
+        return uint128(1 << (indexPlusOne - 1));
+    }
+
+    function _quorum(Round storage round) internal view returns (uint256) {
+        return IAuthorities(AUTHORITIES).quorumOf(round.setVersion);
+    }
+
+    function _setSize(Round storage round) internal view returns (uint256) {
+        return IAuthorities(AUTHORITIES).size(round.setVersion);
+    }
+
+    function _enter(Round storage round, Phase phase, uint64 deadline) internal {
+        round.phase = phase;
+        round.deadline = deadline;
+        emit PhaseChanged(round.number, phase, deadline);
+    }
+
+    function _bits(uint256 mask) internal pure returns (uint256 count) {
+        for (; mask != 0; mask &= mask - 1) ++count;
+    }
+}
