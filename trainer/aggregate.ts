@@ -1,0 +1,138 @@
+// Owns the outer step: accepted updates and the base model give the next model, the same bits in any order on any machine.
+// Rules of docs/protocol/learning-round.md.
+
+import { check, present } from '../base/check.ts';
+import { stateRoot } from '../base/merkle.ts';
+import { MAX_CAPACITY, MAX_SLOTS } from './limits.ts';
+import { CHUNK, LEAST_EXPONENT, type Update } from './update.ts';
+
+export type OuterStep = Readonly<{
+  /** eta = numerator / 2^shift. */
+  outerEtaNumerator: number;
+  outerEtaShift: number;
+  /** Most weight of one update, in 1/10,000 of the total. */
+  weightCapBps: number;
+  /** Norm above which an update is scaled down, in 1/10,000 of the median norm. */
+  clipBps: number;
+}>;
+
+export const DEFAULT_OUTER_STEP: OuterStep = {
+  outerEtaNumerator: 1,
+  outerEtaShift: 0,
+  weightCapBps: 5_000,
+  clipBps: 20_000,
+};
+
+export type Accepted = Readonly<{ update: Update; capacity: number }>;
+
+/** Weight 1.0 of an update of capacity 1; weights reach 64 x 1024 = 2^16. */
+const WEIGHT_UNIT = 1_024;
+/** Clip factors are whole multiples of 1 / 4096. */
+const CLIP_UNIT = 4_096n;
+
+/** How each update entered, in the order given: its norm in units of 2^-30, its weight, and the weight after clipping. */
+export type Share = Readonly<{ norm: bigint; weight: number; clipped: number }>;
+export type Aggregation = Readonly<{ params: Float32Array; modelRoot: Uint8Array; shares: readonly Share[] }>;
+
+/** The next model. Without updates it is the base. */
+export function aggregate(base: Float32Array, accepted: readonly Accepted[], outer: OuterStep): Aggregation {
+  check(accepted.length <= MAX_SLOTS, 'aggregate: more updates than slots');
+  for (const { update, capacity } of accepted) {
+    check(update.parameters === base.length, 'aggregate: update of another model');
+    check(Number.isInteger(capacity) && capacity >= 1 && capacity <= MAX_CAPACITY, 'aggregate: capacity out of range');
+  }
+  const shares = sharesOf(accepted, outer);
+  const params = outerStep(base, accepted, shares, outer);
+  return { params, modelRoot: modelRoot(params), shares };
+}
+
+/** Root of a model: the state root of its parameter bytes. */
+export function modelRoot(params: Float32Array): Uint8Array {
+  return stateRoot(new Uint8Array(params.buffer, params.byteOffset, params.byteLength));
+}
+
+/**
+ * Each sum is of whole numbers below 2^53 (64 updates x 127 x 2^16 x 2^24), so it is exact and order-free; then one
+ * division, one product with a power-of-two multiple, one subtraction and one rounding to f32, in this order.
+ */
+function outerStep(
+  base: Float32Array,
+  accepted: readonly Accepted[],
+  shares: readonly Share[],
+  outer: OuterStep,
+): Float32Array {
+  const total = shares.reduce((sum, share) => sum + share.weight, 0);
+  const params = base.slice();
+  if (total === 0) return params;
+  const eta = (outer.outerEtaNumerator / 2 ** outer.outerEtaShift) * 2 ** LEAST_EXPONENT;
+  const sum = new Float64Array(CHUNK);
+  for (let start = 0, chunk = 0; start < params.length; start += CHUNK, chunk++) {
+    const length = Math.min(CHUNK, params.length - start);
+    sum.fill(0);
+    for (const [index, { update }] of accepted.entries()) {
+      const factor = present(shares[index], 'share').clipped * 2 ** (update.shifts[chunk] as number);
+      const values = update.values.subarray(start, start + length);
+      for (let i = 0; i < length; i++) sum[i] = (sum[i] as number) + (values[i] as number) * factor;
+    }
+    for (let i = 0; i < length; i++) {
+      params[start + i] = (params[start + i] as number) - ((sum[i] as number) / total) * eta;
+    }
+  }
+  return params;
+}
+
+function sharesOf(accepted: readonly Accepted[], outer: OuterStep): Share[] {
+  const norms = accepted.map(({ update }) => updateNorm(update));
+  const weights = cappedWeights(
+    accepted.map(({ capacity }) => capacity * WEIGHT_UNIT),
+    outer.weightCapBps,
+  );
+  const sorted = norms.toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  const median = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0n;
+  const limit = (median * BigInt(outer.clipBps)) / 10_000n;
+  return norms.map((norm, index) => {
+    const weight = present(weights[index], 'weight');
+    // Only what was clipped is lost: the divisor stays the unclipped total, so clipping shortens the step.
+    const factor = norm > limit ? (limit * CLIP_UNIT) / norm : CLIP_UNIT;
+    return { norm, weight, clipped: Number((BigInt(weight) * factor) / CLIP_UNIT) };
+  });
+}
+
+/** Floor of the L2 norm in units of 2^-30. */
+export function updateNorm(update: Update): bigint {
+  let square = 0n;
+  for (let start = 0, chunk = 0; start < update.parameters; start += CHUNK, chunk++) {
+    let part = 0;
+    const end = Math.min(start + CHUNK, update.parameters);
+    for (let i = start; i < end; i++) part += (update.values[i] as number) ** 2;
+    square += BigInt(part) << BigInt(2 * (update.shifts[chunk] as number));
+  }
+  return squareRoot(square);
+}
+
+function squareRoot(value: bigint): bigint {
+  if (value < 2n) return value;
+  let root = 1n << BigInt(Math.ceil(value.toString(2).length / 2));
+  for (;;) {
+    const next = (root + value / root) / 2n;
+    if (next >= root) return root;
+    root = next;
+  }
+}
+
+/**
+ * Weights lowered so that none exceeds its share of the sum: the k heaviest are set to the level that is then exactly the
+ * share, for the least k that suffices. Where n equal weights exceed the share anyway (n x cap <= 1), all become equal.
+ */
+export function cappedWeights(weights: readonly number[], capBps: number): number[] {
+  const sorted = weights.toSorted((a, b) => b - a);
+  let rest = weights.reduce((sum, weight) => sum + weight, 0);
+  for (let k = 0; k < sorted.length; k++) {
+    const left = 10_000 - k * capBps;
+    const level = left > 0 ? Math.floor((rest * capBps) / left) : 0;
+    if (left > 0 && (sorted[k] as number) <= level) return weights.map((weight) => Math.min(weight, level));
+    rest -= sorted[k] as number;
+  }
+  const least = sorted.at(-1) ?? 0;
+  return weights.map(() => least);
+}
