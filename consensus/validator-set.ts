@@ -1,0 +1,61 @@
+// Owns the set of authorities of one height and its hash. Who is in the set is the chain's to say.
+
+import { compare, concat, fromHex, isHex } from '../base/bytes.ts';
+import { check } from '../base/check.ts';
+import { type Result, fault, success } from '../base/fault.ts';
+import { keccak256 } from '../base/hash.ts';
+import { MAX_AUTHORITIES } from './limits.ts';
+
+/** Authorities in ascending order of address; the position is the index used in certificates. */
+export type ValidatorSet = Readonly<{
+  addresses: readonly string[];
+  weights: ReadonlyMap<string, number>;
+  total: number;
+}>;
+
+/** Set with the given weights, in name order. The protocol uses weight 1; the specification's traces use others. */
+export function weightedSet(entries: Iterable<readonly [string, number]>): ValidatorSet {
+  const sorted = [...entries].sort((a, b) => (a[0] < b[0] ? -1 : 1));
+  let total = 0;
+  for (const [, weight] of sorted) total += weight;
+  return { addresses: sorted.map(([address]) => address), weights: new Map(sorted), total };
+}
+
+/** Set of equal authorities; the caller guarantees 1..100 distinct lower-case addresses of 20 bytes. */
+export function validatorSet(addresses: readonly string[]): ValidatorSet {
+  check(addresses.length >= 1 && addresses.length <= MAX_AUTHORITIES, 'validatorSet: 1 to 100 authorities');
+  check(new Set(addresses).size === addresses.length, 'validatorSet: addresses are distinct');
+  return weightedSet(addresses.map((address) => [address, 1] as const));
+}
+
+/** The set of addresses that came from outside, or a Fault naming what is wrong. */
+export function parseValidatorSet(addresses: readonly string[]): Result<ValidatorSet> {
+  if (addresses.length < 1 || addresses.length > MAX_AUTHORITIES) {
+    return fault('validator-set/size', `authorities: 1 to ${MAX_AUTHORITIES} are allowed`, { count: addresses.length });
+  }
+  const lower: string[] = [];
+  for (const address of addresses) {
+    if (!isHex(address, 20)) return fault('validator-set/address', 'authorities: an address is 20 bytes of hex');
+    lower.push(address.toLowerCase());
+  }
+  if (new Set(lower).size !== lower.length) return fault('validator-set/duplicate', 'authorities: an address occurs twice');
+  return success(validatorSet(lower));
+}
+
+export function indexOf(set: ValidatorSet, address: string): number {
+  let low = 0;
+  let high = set.addresses.length - 1;
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const at = set.addresses[middle] as string;
+    if (at === address) return middle;
+    if (at < address) low = middle + 1;
+    else high = middle - 1;
+  }
+  return -1;
+}
+
+/** keccak256 over the sorted 20-byte addresses: what header.extraData commits to for the next height. */
+export function validatorSetHash(addresses: readonly string[]): Uint8Array {
+  return keccak256(concat(...addresses.map((address) => fromHex(address)).sort(compare)));
+}
