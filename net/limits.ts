@@ -4,68 +4,82 @@
 export type NetLimits = typeof NET_LIMITS;
 
 export const NET_LIMITS = {
+  /** WebSocket fragments of one message and unparsed chunks held (ws allows 16,384 and 262,144). */
+  wsFragments: 16,
+  wsBufferedChunks: 1_024,
   /** One WebSocket frame. Noise frames are at most 64 KiB, so anything larger is not this protocol. */
-  wsFrameBytes: (2 * 1024 * 1024) as number,
+  wsFrameBytes: 2 * 1024 * 1024,
   /** A proposal carries its block, so this bounds blocks too. */
-  consensusMessageBytes: (4 * 1024 * 1024) as number,
+  consensusMessageBytes: 4 * 1024 * 1024,
   /** Two transactions of the mempool's largest size (128 KiB), or a batch of small ones. */
-  transactionsMessageBytes: (256 * 1024) as number,
-  learningMessageBytes: (256 * 1024) as number,
+  transactionsMessageBytes: 256 * 1024,
+  learningMessageBytes: 256 * 1024,
   /** Any single request or answer, blobs included. */
-  maxTransferBytes: (64 * 1024 * 1024) as number,
+  maxTransferBytes: 64 * 1024 * 1024,
   /** Served to one peer: refill per second and burst. */
-  serveBytesPerSecond: (32 * 1024 * 1024) as number,
-  serveBurstBytes: (128 * 1024 * 1024) as number,
+  serveBytesPerSecond: 32 * 1024 * 1024,
+  serveBurstBytes: 128 * 1024 * 1024,
   /** Gossip accepted from one peer: messages per second and burst. More is dropped and penalised. */
-  gossipPerSecond: 400 as number,
-  gossipBurst: 2_000 as number,
+  gossipPerSecond: 400,
+  gossipBurst: 2_000,
 
   /** Connections beyond the reserved slots of authorities. */
-  maxInbound: 40 as number,
-  maxOutbound: 10 as number,
+  maxInbound: 40,
+  maxOutbound: 10,
   /** Hard cap, authorities and half-open connections included. */
-  maxConnections: 200 as number,
+  maxConnections: 200,
   /** Connections of one IP address, and of one /24 (IPv4) or /48 (IPv6); loopback is exempt unless capLoopback. */
-  maxPerIp: 4 as number,
-  maxPerSubnet: 16 as number,
-  capLoopback: false as boolean,
+  maxPerIp: 4,
+  maxPerSubnet: 16,
+  capLoopback: false,
   /** New inbound connections a second of one host: a test network starts many nodes on one. */
-  inboundPerSecondPerHost: 100 as number,
+  inboundPerSecondPerHost: 100,
   /** Connections that have not finished noise and yamux. */
-  maxPendingInbound: 32 as number,
+  maxPendingInbound: 32,
   /** A socket that has not become a checked peer by then is closed. */
-  handshakeMs: 5_000 as number,
-  dialMs: 3_000 as number,
+  handshakeMs: 5_000,
+  dialMs: 3_000,
 
   /** Redial of boot nodes: first wait and cap (doubling between). */
-  redialMinMs: 200 as number,
-  redialMaxMs: 2_000 as number,
+  redialMinMs: 200,
+  redialMaxMs: 2_000,
+  /** Wait before dialling an address again whose node refused us (other chain, no free slot). */
+  refusedRedialMs: 10_000,
+  /** Cap of the doubling wait for addresses learnt from others. */
+  strangerRedialMaxMs: 60_000,
+  /** Status exchanges that may fail one after the other before a peer counts as gone. */
+  statusFailures: 3,
   /** A status older than this is asked for again. */
-  statusEveryMs: 3_000 as number,
+  statusEveryMs: 3_000,
   /** Peers are asked for more addresses this often while below `wantPeers`. */
-  exchangeEveryMs: 5_000 as number,
+  exchangeEveryMs: 5_000,
   /** Outbound dialling by peer exchange stops here. */
-  wantPeers: 12 as number,
-  exchangePeers: 32 as number,
-  addressesPerPeer: 6 as number,
-  addressLength: 200 as number,
+  wantPeers: 12,
+  exchangePeers: 32,
+  addressesPerPeer: 6,
+  addressLength: 200,
   /** Peers whose addresses are remembered. */
-  addressBook: 1_000 as number,
+  addressBook: 1_000,
 
   /** Points at which a peer is banned, points forgiven a second, and how long a ban lasts. */
-  banScore: 100 as number,
-  penaltyDecayPerSecond: 0.5 as number,
-  banMs: 600_000 as number,
-  bannedPeers: 4_096 as number,
+  banScore: 100,
+  penaltyDecayPerSecond: 0.5,
+  banMs: 600_000,
+  bannedPeers: 4_096,
   /** Points for one rejected gossip message, one malformed or over-limit request. */
-  rejectPoints: 25 as number,
-  malformedPoints: 20 as number,
-  floodPoints: 1 as number,
+  rejectPoints: 25,
+  malformedPoints: 20,
+  floodPoints: 1,
 
   /** Message hashes remembered, so that a message is handed on once. */
-  seenMessages: 50_000 as number,
-  seenMs: 120_000 as number,
-  bootNodes: 64 as number,
-  apiUrlLength: 200 as number,
-  statusBytes: 4_096 as number,
-} as const;
+  seenMessages: 50_000,
+  seenMs: 120_000,
+  bootNodes: 64,
+  apiUrlLength: 200,
+  statusBytes: 4_096,
+  /** Own messages handed directly to a peer that gossip does not reach yet: how long after it joined. */
+  directAfterJoinMs: 5_000,
+  /** Requests of this node under way at a time, all peers together. */
+  requestsInFlight: 512,
+  stopMs: 1_500,
+};

@@ -1,0 +1,234 @@
+// Owns whom to dial and when: boot nodes for as long as the node runs, authorities' peers, and strangers learnt by peer
+// exchange while there are too few peers. Connections once made are net/peer-table.ts.
+
+import { utf8 } from '../base/bytes.ts';
+import { type Fault, type Result, fault, success } from '../base/fault.ts';
+import type { NetLog, PeerKey } from './api.ts';
+import { type PeerAddress, endpointOf, isLoopback, parseAddress, remoteEndpoint, toMultiaddr } from './addresses.ts';
+import type { Host, HostTools } from './host.ts';
+import type { NetLimits } from './limits.ts';
+import type { PeerTable } from './peer-table.ts';
+import type { Requests } from './requests.ts';
+
+/** An address somebody named: dialled until it answers, and again whenever it is lost. */
+type Boot = Schedule & { readonly address: PeerAddress; peer: PeerKey | null; isSelf: boolean };
+/** A peer heard of or met. */
+type Stranger = Schedule & {
+  readonly peer: PeerKey;
+  addresses: readonly string[];
+  hasJoined: boolean;
+  isAuthority: boolean;
+};
+type Schedule = { nextMs: number; waitMs: number; dialling: boolean };
+
+export type Dialler = Readonly<{
+  connect(address: string): Result<void>;
+  /** Answers a peer that asks for others. */
+  answerExchange(from: PeerKey): Uint8Array;
+  joined(peer: PeerKey): void;
+  refused(peer: PeerKey, refusal: Fault): void;
+  tick(): void;
+  knownAddresses(): readonly string[];
+}>;
+
+export type DiallerOptions = Readonly<{
+  host: Host;
+  tools: HostTools;
+  limits: NetLimits;
+  table: PeerTable;
+  requests: Requests;
+  /** True when this node is an authority's, so it keeps links to all others. */
+  isAuthority: boolean;
+  isBanned(peer: PeerKey): boolean;
+  now(): number;
+  log: NetLog;
+}>;
+
+export function createDialler(options: DiallerOptions): Dialler {
+  const { host, tools, limits, table, log, now } = options;
+  const self = host.peerId.toString();
+  const boots: Boot[] = [];
+  const book = new Map<PeerKey, Stranger>();
+  const exchangedMs = new Map<PeerKey, number>();
+
+  const schedule = (): Schedule => ({ nextMs: now(), waitMs: limits.redialMinMs, dialling: false });
+
+  function isConnected(peer: PeerKey): boolean {
+    return table.has(peer) || host.getConnections(tools.peerIdFromString(peer)).length > 0;
+  }
+
+  async function dial(target: Schedule, addresses: readonly string[], capMs: number): Promise<PeerKey | null> {
+    target.dialling = true;
+    // Counted as a failure until the peer joins, so a node that accepts and drops us is not dialled in a tight loop.
+    target.nextMs = now() + target.waitMs;
+    target.waitMs = Math.min(capMs, target.waitMs * 2);
+    try {
+      const connection = await host.dial(addresses.map((text) => tools.multiaddr(text)));
+      return connection.remotePeer.toString();
+    } catch (error) {
+      if (String(error).includes('dial self')) return self;
+      log('debug', 'dial failed', { address: addresses[0] ?? '', error: String(error).slice(0, 200) });
+      target.nextMs = Math.max(target.nextMs, now() + limits.redialMinMs);
+      return null;
+    } finally {
+      target.dialling = false;
+    }
+  }
+
+  async function dialBoot(boot: Boot): Promise<void> {
+    const peer = await dial(boot, [toMultiaddr(boot.address)], limits.redialMaxMs);
+    boot.isSelf = peer === self;
+    if (peer !== null) boot.peer = peer;
+  }
+
+  function seenEndpoints(): Map<string, PeerKey> {
+    const found = new Map<string, PeerKey>();
+    for (const { peer } of table.views()) {
+      for (const text of table.addressesOf(peer, true)) {
+        const endpoint = remoteEndpoint(text);
+        if (endpoint !== null) found.set(endpointOf(endpoint), peer);
+      }
+    }
+    return found;
+  }
+
+  function tickBoots(): void {
+    const time = now();
+    const due = boots.filter((boot) => !boot.isSelf && !boot.dialling);
+    const endpoints = due.some((boot) => boot.peer === null) ? seenEndpoints() : null;
+    for (const boot of due) {
+      boot.peer ??= endpoints?.get(endpointOf(boot.address)) ?? null;
+      if (boot.peer !== null && isConnected(boot.peer)) {
+        if (!table.has(boot.peer)) continue;
+        boot.waitMs = limits.redialMinMs;
+        boot.nextMs = time;
+        continue;
+      }
+      if (time < boot.nextMs) continue;
+      dialBoot(boot).catch((error: unknown) => log('error', 'dialling failed', { error: String(error) }));
+    }
+  }
+
+  function tickStrangers(): void {
+    const time = now();
+    const views = table.views();
+    let outbound = views.filter((one) => one.direction === 'outbound').length;
+    let total = views.length;
+    for (const stranger of book.values()) if (stranger.dialling) total += 1;
+    for (const stranger of book.values()) {
+      const isWanted = options.isAuthority && stranger.isAuthority;
+      if (!isWanted && (total >= limits.wantPeers || outbound >= limits.maxOutbound)) continue;
+      if (stranger.dialling || time < stranger.nextMs || stranger.addresses.length === 0) continue;
+      if (options.isBanned(stranger.peer) || isConnected(stranger.peer)) continue;
+      total += 1;
+      outbound += 1;
+      dial(stranger, stranger.addresses, isWanted ? limits.redialMaxMs : limits.strangerRedialMaxMs).catch(
+        (error: unknown) => log('error', 'dialling failed', { error: String(error) }),
+      );
+    }
+  }
+
+  function tickExchange(): void {
+    const views = table.views();
+    if (views.length >= limits.wantPeers) return;
+    const due = now() - limits.exchangeEveryMs;
+    for (const { peer } of views) {
+      if ((exchangedMs.get(peer) ?? -Infinity) > due) continue;
+      exchangedMs.set(peer, now());
+      exchange(peer).catch((error: unknown) => log('error', 'peer exchange failed', { error: String(error) }));
+    }
+    for (const peer of exchangedMs.keys()) if (!table.has(peer)) exchangedMs.delete(peer);
+  }
+
+  async function exchange(peer: PeerKey): Promise<void> {
+    const maxBytes = limits.exchangePeers * limits.addressesPerPeer * (limits.addressLength + 8);
+    const timeoutMs = limits.handshakeMs;
+    const answer = await options.requests.request(peer, 'peers', new Uint8Array(0), { timeoutMs, maxBytes });
+    if (!answer.ok) return;
+    for (const [key, addresses] of decodeExchange(answer.value, limits)) learn(key, addresses, false);
+  }
+
+  function learn(peer: PeerKey, addresses: readonly string[], isProven: boolean): void {
+    if (peer === self || options.isBanned(peer)) return;
+    const known = book.get(peer);
+    if (known !== undefined) {
+      // Hearsay never replaces the addresses of a peer that has been met.
+      if (isProven || !known.hasJoined) known.addresses = addresses;
+      return;
+    }
+    if (book.size >= limits.addressBook && !forgetOne()) return;
+    book.set(peer, { ...schedule(), peer, addresses, hasJoined: false, isAuthority: false });
+  }
+
+  function forgetOne(): boolean {
+    for (const { peer, hasJoined } of book.values()) {
+      if (!hasJoined && !isConnected(peer)) return book.delete(peer);
+    }
+    return false;
+  }
+
+  return {
+    connect(text) {
+      const address = parseAddress(text);
+      if (!address.ok) return address;
+      const endpoint = endpointOf(address.value);
+      if (boots.some((boot) => endpointOf(boot.address) === endpoint)) return success(undefined);
+      if (boots.length >= limits.bootNodes)
+        return fault('too-many-addresses', `more than ${limits.bootNodes} boot nodes`);
+      boots.push({ ...schedule(), address: address.value, peer: address.value.peer, isSelf: false });
+      return success(undefined);
+    },
+    answerExchange(from) {
+      const view = table.views().find((one) => one.peer === from);
+      const withLoopback = isLoopback(remoteEndpoint(view?.remoteAddress ?? '')?.host ?? '');
+      const peers = table
+        .views()
+        .filter(({ peer }) => peer !== from)
+        .map(({ peer }) => ({ peer, addresses: table.addressesOf(peer, withLoopback) }))
+        .filter(({ addresses }) => addresses.length > 0)
+        .slice(0, limits.exchangePeers);
+      return utf8(JSON.stringify(peers));
+    },
+    joined(peer) {
+      learn(peer, table.addressesOf(peer, true), true);
+      const entry = book.get(peer);
+      if (entry === undefined) return;
+      Object.assign(entry, schedule(), { hasJoined: true, isAuthority: table.isCurrentAuthority(peer) });
+    },
+    refused(peer, refusal) {
+      const nextMs = now() + limits.refusedRedialMs;
+      for (const boot of boots) if (boot.peer === peer) boot.nextMs = nextMs;
+      const entry = book.get(peer);
+      if (entry !== undefined) entry.nextMs = nextMs;
+      log('debug', 'redial later', { peer, code: refusal.code });
+    },
+    tick() {
+      tickBoots();
+      tickStrangers();
+      tickExchange();
+    },
+    knownAddresses: () => [...book.values()].filter((one) => one.hasJoined).flatMap((one) => one.addresses),
+  };
+}
+
+/** Reads another peer's list; entries that are not well formed are left out. */
+function decodeExchange(bytes: Uint8Array, limits: NetLimits): Map<PeerKey, readonly string[]> {
+  const found = new Map<PeerKey, readonly string[]>();
+  let list: unknown;
+  try {
+    list = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    return found;
+  }
+  if (!Array.isArray(list)) return found;
+  for (const item of list.slice(0, limits.exchangePeers)) {
+    const { peer, addresses } = (item ?? {}) as Readonly<{ peer?: unknown; addresses?: unknown }>;
+    if (typeof peer !== 'string' || !Array.isArray(addresses)) continue;
+    const usable = addresses.slice(0, limits.addressesPerPeer).filter((text): text is string => {
+      const address = typeof text === 'string' ? parseAddress(text) : null;
+      return address?.ok === true && address.value.peer === peer;
+    });
+    if (usable.length > 0) found.set(peer, usable);
+  }
+  return found;
+}

@@ -1,0 +1,331 @@
+// Owns the table of connected peers: introductions (status exchange, chain and genesis, authority binding, slots),
+// refreshed claims, and who is told of changes. Dialling is net/dialler.ts; the bytes of a status are net/status.ts.
+
+import { type Hex, toHex } from '../base/bytes.ts';
+import { type Fault, type Result, fault, success } from '../base/fault.ts';
+import type { AuthorityBinding, ChainStatus, NetLog, PeerEvent, PeerKey, PeerView } from './api.ts';
+import { isLoopback, parseAddress, remoteEndpoint, toMultiaddr } from './addresses.ts';
+import { verifyBinding } from './authority-binding.ts';
+import type { Connection, Host, HostTools } from './host.ts';
+import type { NetLimits } from './limits.ts';
+import { type StatusMessage, decodeStatus, encodeStatus } from './status.ts';
+
+type Entry = {
+  readonly peer: PeerKey;
+  readonly direction: 'inbound' | 'outbound';
+  readonly remoteAddress: string;
+  readonly connectedSinceMs: number;
+  message: StatusMessage;
+  authority: Hex | null;
+  roundTripMs: number | null;
+  statusAtMs: number;
+  failures: number;
+  refreshing: boolean;
+};
+
+type Waiting = { readonly promise: Promise<boolean>; settle(joined: boolean): void };
+
+export type PeerTable = Readonly<{
+  /** A connection opened: introductions start, with a deadline. */
+  opened(connection: Connection): void;
+  /** The last connection of a peer is gone. */
+  closed(peer: PeerKey): void;
+  /** Answers a peer's status with ours, or refuses it. */
+  answerStatus(bytes: Uint8Array, from: PeerKey): Promise<Uint8Array | Fault>;
+  introduced(peer: PeerKey): Promise<boolean>;
+  has(peer: PeerKey): boolean;
+  views(): readonly PeerView[];
+  /** Addresses a peer can be dialled at, the one it was seen at first, without loopback unless asked for. */
+  addressesOf(peer: PeerKey, withLoopback: boolean): readonly string[];
+  isCurrentAuthority(peer: PeerKey): boolean;
+  setStatus(status: ChainStatus): void;
+  setAuthorities(addresses: readonly Hex[]): void;
+  onPeer(listener: (event: PeerEvent) => void): () => void;
+  tell(event: PeerEvent): void;
+  disconnect(peer: PeerKey, reason: string): Promise<void>;
+  /** Asks peers whose claims are old; called by the node's timer. */
+  refresh(): void;
+  stop(): void;
+}>;
+
+export type PeerTableOptions = Readonly<{
+  host: Host;
+  tools: HostTools;
+  chainId: number;
+  genesisHash: Uint8Array;
+  status: ChainStatus;
+  authority: AuthorityBinding | null;
+  limits: NetLimits;
+  /** Our dialable addresses without peer id, told to others. */
+  listen(): readonly string[];
+  sendStatus(peer: PeerKey, bytes: Uint8Array): Promise<Result<Uint8Array>>;
+  penaltyOf(peer: PeerKey): number;
+  /** An introduction failed: the dialler waits longer before it tries again. */
+  refused(peer: PeerKey, refusal: Fault): void;
+  now(): number;
+  log: NetLog;
+}>;
+
+/** Time for a refusal to reach the peer before the connection is cut. */
+const FAREWELL_MS = 250;
+
+export function createPeerTable(options: PeerTableOptions): PeerTable {
+  const { host, tools, limits, log, now } = options;
+  const genesisHash = toHex(options.genesisHash);
+  const entries = new Map<PeerKey, Entry>();
+  const waiting = new Map<PeerKey, Waiting>();
+  const leaving = new Map<PeerKey, string>();
+  const listeners = new Set<(event: PeerEvent) => void>();
+  const timers = new Set<NodeJS.Timeout>();
+  let status = options.status;
+  let authorities: ReadonlySet<string> = new Set();
+
+  function later(ms: number, run: () => void): NodeJS.Timeout {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      run();
+    }, ms);
+    timers.add(timer);
+    return timer;
+  }
+
+  function tell(event: PeerEvent): void {
+    for (const listener of listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        log('error', 'a peer listener threw', { kind: event.kind, error: String(error) });
+      }
+    }
+  }
+
+  function own(): Uint8Array {
+    const listen = options.listen().slice(0, limits.addressesPerPeer);
+    return encodeStatus({ chainId: options.chainId, genesisHash, status, listen, authority: options.authority });
+  }
+
+  function connectionsOf(peer: PeerKey): Connection[] {
+    return host.getConnections(tools.peerIdFromString(peer)).filter((one) => one.status === 'open');
+  }
+
+  /** Checks a status and enters or refreshes the peer. */
+  function accept(peer: PeerKey, bytes: Uint8Array): Result<Entry> {
+    const decoded = decodeStatus(bytes, limits);
+    if (!decoded.ok) return decoded;
+    const message = decoded.value;
+    if (message.chainId !== options.chainId) {
+      return fault('wrong-chain', `status.chainId is ${message.chainId}, this chain is ${options.chainId}`);
+    }
+    if (message.genesisHash.toLowerCase() !== genesisHash) {
+      return fault('wrong-genesis', `status.genesisHash is ${message.genesisHash}, this chain's is ${genesisHash}`);
+    }
+    const known = entries.get(peer);
+    const authority = checkBinding(peer, message, known);
+    if (!authority.ok) return authority;
+    if (known !== undefined) {
+      Object.assign(known, { message, authority: authority.value, statusAtMs: now(), failures: 0 });
+      tell({ kind: 'status', peer: viewOf(known) });
+      return success(known);
+    }
+    return enter(peer, message, authority.value);
+  }
+
+  function checkBinding(peer: PeerKey, message: StatusMessage, known: Entry | undefined): Result<Hex | null> {
+    const binding = message.authority;
+    if (binding === null) return success(null);
+    const before = known?.message.authority;
+    if (before && toHex(before.signature) === toHex(binding.signature) && before.address === binding.address) {
+      return success(known?.authority ?? null);
+    }
+    const nodeKey = tools.peerIdFromString(peer).publicKey?.raw;
+    if (nodeKey?.length !== 32 || !verifyBinding(binding, options.chainId, options.genesisHash, nodeKey)) {
+      return fault('wrong-binding', 'status.binding is not signed by its address for this node key');
+    }
+    return success(binding.address);
+  }
+
+  function enter(peer: PeerKey, message: StatusMessage, authority: Hex | null): Result<Entry> {
+    const connection = connectionsOf(peer)[0];
+    if (connection === undefined) return fault('not-connected', 'the connection closed during introductions');
+    const reserved = authority !== null && authorities.has(authority);
+    const strangers = [...entries.values()].filter(
+      (one) => one.direction === 'inbound' && !(one.authority !== null && authorities.has(one.authority)),
+    );
+    if (!reserved && connection.direction === 'inbound' && strangers.length >= limits.maxInbound) {
+      return fault('too-many-peers', `all ${limits.maxInbound} inbound slots are taken`);
+    }
+    const entry: Entry = {
+      peer,
+      direction: connection.direction,
+      remoteAddress: connection.remoteAddr.toString(),
+      connectedSinceMs: now(),
+      message,
+      authority,
+      roundTripMs: null,
+      statusAtMs: now(),
+      failures: 0,
+      refreshing: false,
+    };
+    entries.set(peer, entry);
+    waiting.get(peer)?.settle(true);
+    log('info', 'peer joined', { peer, direction: entry.direction, height: message.status.height });
+    tell({ kind: 'joined', peer: viewOf(entry) });
+    return success(entry);
+  }
+
+  async function exchange(peer: PeerKey): Promise<Result<void>> {
+    const startMs = now();
+    const answer = await options.sendStatus(peer, own());
+    if (!answer.ok) return answer;
+    const accepted = accept(peer, answer.value);
+    if (!accepted.ok) return accepted;
+    accepted.value.roundTripMs = now() - startMs;
+    return success(undefined);
+  }
+
+  async function introduce(peer: PeerKey): Promise<void> {
+    const result = await exchange(peer);
+    if (!result.ok && result.code !== 'stopped') await refuse(peer, result);
+  }
+
+  async function refuse(peer: PeerKey, refusal: Fault): Promise<void> {
+    if (entries.has(peer)) return;
+    log('warn', 'peer refused', { peer, code: refusal.code, reason: refusal.message });
+    options.refused(peer, refusal);
+    await disconnect(peer, refusal.message);
+  }
+
+  function opened(connection: Connection): void {
+    const peer = connection.remotePeer.toString();
+    if (!entries.has(peer) && !waiting.has(peer)) startWaiting(peer);
+    if (connection.direction !== 'outbound') return;
+    introduce(peer).catch((error: unknown) => log('error', 'introduction failed', { peer, error: String(error) }));
+  }
+
+  function startWaiting(peer: PeerKey): void {
+    let resolve: (joined: boolean) => void = () => undefined;
+    const promise = new Promise<boolean>((onResolve) => {
+      resolve = onResolve;
+    });
+    const timer = later(limits.handshakeMs, () => {
+      waiting.get(peer)?.settle(false);
+      if (!entries.has(peer)) void refuse(peer, fault('no-introduction', `no status in ${limits.handshakeMs} ms`));
+    });
+    const settle = (joined: boolean): void => {
+      clearTimeout(timer);
+      timers.delete(timer);
+      waiting.delete(peer);
+      resolve(joined);
+    };
+    waiting.set(peer, { promise, settle });
+  }
+
+  async function disconnect(peer: PeerKey, reason: string): Promise<void> {
+    leaving.set(peer, reason);
+    for (const connection of connectionsOf(peer)) {
+      await connection.close({ signal: AbortSignal.timeout(500) }).catch((error: Error) => connection.abort(error));
+    }
+    if (connectionsOf(peer).length === 0) closed(peer);
+  }
+
+  function closed(peer: PeerKey): void {
+    const reason = leaving.get(peer) ?? 'connection closed';
+    leaving.delete(peer);
+    waiting.get(peer)?.settle(false);
+    if (!entries.delete(peer)) return;
+    log('info', 'peer left', { peer, reason });
+    tell({ kind: 'left', peer, reason });
+  }
+
+  async function refreshOne(entry: Entry): Promise<void> {
+    entry.refreshing = true;
+    const result = await exchange(entry.peer);
+    entry.refreshing = false;
+    if (result.ok || entries.get(entry.peer) !== entry) return;
+    entry.failures += 1;
+    const isWrong = ['wrong-', 'malformed-'].some((prefix) => result.code.replace('peer-', '').startsWith(prefix));
+    if (isWrong || entry.failures >= limits.statusFailures) {
+      await disconnect(entry.peer, `status exchange failed: ${result.message}`);
+    }
+  }
+
+  function viewOf(entry: Entry): PeerView {
+    return {
+      peer: entry.peer,
+      direction: entry.direction,
+      remoteAddress: entry.remoteAddress,
+      listenAddresses: entry.message.listen.map((address) => `${address}/p2p/${entry.peer}`),
+      status: entry.message.status,
+      authority: entry.authority,
+      roundTripMs: entry.roundTripMs,
+      penalty: options.penaltyOf(entry.peer),
+      connectedSinceMs: entry.connectedSinceMs,
+    };
+  }
+
+  function addressesOf(peer: PeerKey, withLoopback: boolean): readonly string[] {
+    const entry = entries.get(peer);
+    if (entry === undefined) return [];
+    const remote = remoteEndpoint(entry.remoteAddress);
+    const found = new Set<string>();
+    const listen = entry.message.listen.flatMap((text) => {
+      const address = parseAddress(text);
+      return address.ok ? [address.value] : [];
+    });
+    for (const { port, secure } of listen) {
+      if (remote !== null && !secure) found.add(toMultiaddr({ host: remote.host, port, secure, peer }));
+    }
+    // What a peer says of loopback means this machine only when it came from this machine.
+    for (const address of listen) {
+      if (!isLoopback(address.host) || (remote !== null && isLoopback(remote.host))) {
+        found.add(toMultiaddr({ ...address, peer }));
+      }
+    }
+    const usable = [...found].filter((text) => withLoopback || !isLoopback(remoteEndpoint(text)?.host ?? ''));
+    return usable.slice(0, limits.addressesPerPeer);
+  }
+
+  return {
+    opened,
+    closed,
+    disconnect,
+    addressesOf,
+    tell,
+    async answerStatus(bytes, from) {
+      const accepted = accept(from, bytes);
+      if (accepted.ok) return own();
+      later(FAREWELL_MS, () => void refuse(from, accepted));
+      return accepted;
+    },
+    introduced: (peer) =>
+      entries.has(peer) ? Promise.resolve(true) : (waiting.get(peer)?.promise ?? Promise.resolve(false)),
+    has: (peer) => entries.has(peer),
+    views: () => [...entries.values()].map(viewOf),
+    isCurrentAuthority(peer) {
+      const authority = entries.get(peer)?.authority ?? null;
+      return authority !== null && authorities.has(authority);
+    },
+    setStatus(next) {
+      status = next;
+    },
+    setAuthorities(addresses) {
+      authorities = new Set(addresses.map((address) => address.toLowerCase()));
+    },
+    onPeer(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    refresh() {
+      const before = now() - limits.statusEveryMs;
+      for (const entry of entries.values()) {
+        if (entry.refreshing || entry.statusAtMs > before) continue;
+        refreshOne(entry).catch((error: unknown) => log('error', 'status refresh failed', { error: String(error) }));
+      }
+    },
+    stop() {
+      for (const timer of timers) clearTimeout(timer);
+      for (const one of waiting.values()) one.settle(false);
+      listeners.clear();
+    },
+  };
+}
