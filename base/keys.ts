@@ -106,3 +106,9 @@ export function recoverSigner(digest: Uint8Array, signature: Uint8Array): Hex | 
   const publicKey = secp256k1.recover(digest, signature.subarray(0, 64), recovery);
   return publicKey === null ? null : addressOf(publicKey);
 }
+
+/** Compressed public key of 33 bytes (SEC 1, 2.3.3) of an uncompressed one. */
+export function compressPublicKey(publicKey: Uint8Array): Uint8Array {
+  check(publicKey.length === 65, 'compressPublicKey: public key is 65 bytes');
+  return concat(Uint8Array.of(2 + ((publicKey[64] as number) & 1)), publicKey.subarray(1, 33));
+}
