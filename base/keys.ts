@@ -112,3 +112,13 @@ export function compressPublicKey(publicKey: Uint8Array): Uint8Array {
   check(publicKey.length === 65, 'compressPublicKey: public key is 65 bytes');
   return concat(Uint8Array.of(2 + ((publicKey[64] as number) & 1)), publicKey.subarray(1, 33));
 }
+
+/** Uncompressed key of 65 bytes, or null when the 33 bytes are no point of the curve. */
+export function decompressPublicKey(compressed: Uint8Array): Uint8Array | null {
+  if (compressed.length !== 33) return null;
+  try {
+    return noble.Point.fromBytes(compressed).toBytes(false);
+  } catch {
+    return null;
+  }
+}

@@ -435,7 +435,12 @@ export type Genesis = Readonly<{
 }>;
 
 /** A call the protocol makes at the start of a block from 0xff..fe, gas-free, as EIP-4788 does. */
-export type SystemCall = Readonly<{ to: Address; data: Uint8Array }>;
+export type SystemCall = Readonly<{
+  to: Address;
+  data: Uint8Array;
+  /** A revert makes the block impossible instead of being ignored: set where going on would mint twice. */
+  mustSucceed?: boolean;
+}>;
 
 /** What the chain needs of the system contracts. */
 export type SystemHooks = Readonly<{
@@ -457,6 +462,8 @@ export type OpenOptions = Readonly<{
   /** Create the database when the folder holds none; otherwise opening an absent one is a Fault. */
   create: boolean;
   limits?: Partial<ChainLimits>;
+  /** extraData of the genesis header: hash of the authority set of block 1. Zero when left out. */
+  firstSetHash?: Hash;
   /** The real system contracts when left out. */
   system?: SystemHooks;
 }>;

@@ -1,0 +1,135 @@
+// Owns the EVM library: its one configuration (Prague, fast crypto), its block object, its instances over a journal.
+
+import { createBlock, type Block } from '@ethereumjs/block';
+import { type Common, createCustomCommon, Hardfork, Mainnet } from '@ethereumjs/common';
+import { createEVM, type EVM } from '@ethereumjs/evm';
+import { createTxFromRLP, type TypedTransaction } from '@ethereumjs/tx';
+import { Address as EvmAddress } from '@ethereumjs/util';
+import { createVM, runTx, type RunTxResult, type VM } from '@ethereumjs/vm';
+import { concat, fromHex, toHex } from '../base/bytes.ts';
+import { check } from '../base/check.ts';
+import { secp256k1 } from '../base/keys.ts';
+import { sha256 } from '../base/hash.ts';
+import type { Address, Hash, Header, RawLog, Transaction } from './api.ts';
+import { keccak256 } from './keccak.ts';
+import { StateJournal, type StateSource } from './state-journal.ts';
+
+/** Hash of an ancestor block for BLOCKHASH, or null when it is not known. */
+export type BlockHashOf = (number: number) => Hash | null;
+
+export type Machine = Readonly<{
+  vm: VM;
+  evm: EVM;
+  journal: StateJournal;
+  common: Common;
+  /** A broken store under the journal: what the library threw was not the transaction's doing. */
+  failure?: () => Error | null;
+}>;
+
+function recoverPublicKey(digest: Uint8Array, recovery: number, r: Uint8Array, s: Uint8Array): Uint8Array {
+  const compact = new Uint8Array(64);
+  compact.set(r, 32 - r.length);
+  compact.set(s, 64 - s.length);
+  const key = recovery === 0 || recovery === 1 ? secp256k1.recover(digest, compact, recovery) : null;
+  // The library takes a throw here as an invalid signature.
+  if (key === null) throw new Error('invalid signature');
+  return key.subarray(1);
+}
+
+/** y parity of a v of 27/28, of 0/1, or of EIP-155. */
+function parityOf(v: bigint, chainId: bigint | undefined): number {
+  if (v === 0n || v === 1n) return Number(v);
+  return Number(chainId === undefined || v === 27n || v === 28n ? v - 27n : v - 35n - 2n * chainId);
+}
+
+export function createCommon(chainId: number, hardfork: Hardfork = Hardfork.Prague): Common {
+  return createCustomCommon({ chainId, name: 'pol' }, Mainnet, {
+    hardfork,
+    customCrypto: {
+      keccak256,
+      sha256: (bytes) => sha256(bytes),
+      ecrecover: (digest, v, r, s, id) => recoverPublicKey(digest, parityOf(v, id), r, s),
+    },
+  });
+}
+
+const NO_STATE: StateSource = { account: () => null, storage: () => new Uint8Array(0), code: () => new Uint8Array(0) };
+
+/** A machine of its own state: never two runs at once on one (the library is not re-entrant). */
+export async function createMachine(
+  common: Common,
+  hashOf: BlockHashOf,
+  failure: () => Error | null = () => null,
+): Promise<Machine> {
+  const journal = new StateJournal(NO_STATE);
+  const blockchain = {
+    async getBlock(number: number) {
+      const hash = hashOf(number);
+      check(hash !== null, `BLOCKHASH: block ${number} is not known`);
+      return { hash: () => fromHex(hash) };
+    },
+    async putBlock() {},
+    shallowCopy() {
+      return blockchain;
+    },
+  };
+  const evm = await createEVM({ common, stateManager: journal, blockchain });
+  const vm = await createVM({ common, stateManager: journal, blockchain, evm });
+  return { vm, evm, journal, common, failure };
+}
+
+/** The header fields execution reads. */
+export type ExecutionHeader = Pick<
+  Header,
+  'parentHash' | 'coinbase' | 'number' | 'gasLimit' | 'timestamp' | 'mixHash' | 'baseFeePerGas' | 'excessBlobGas'
+>;
+
+export function executionBlock(common: Common, header: ExecutionHeader): Block {
+  return createBlock(
+    {
+      header: {
+        parentHash: fromHex(header.parentHash),
+        coinbase: evmAddress(header.coinbase),
+        number: header.number,
+        gasLimit: header.gasLimit,
+        timestamp: header.timestamp,
+        mixHash: fromHex(header.mixHash),
+        baseFeePerGas: header.baseFeePerGas,
+        excessBlobGas: header.excessBlobGas,
+      },
+    },
+    { common, freeze: false, skipConsensusFormatValidation: true },
+  );
+}
+
+export function evmAddress(address: Address): EvmAddress {
+  return new EvmAddress(fromHex(address));
+}
+
+/** The library's form of a transaction, with the sender it would otherwise recover a second time. */
+export function typedTransaction(common: Common, transaction: Transaction): TypedTransaction {
+  const typed = createTxFromRLP(transaction.raw, { common, freeze: false });
+  const sender = evmAddress(transaction.from);
+  typed.getSenderAddress = () => sender;
+  return typed;
+}
+
+/** Runs one transaction. Throws when it is not valid in this place; state is then as before. */
+export function runTransaction(
+  machine: Machine,
+  block: Block,
+  tx: TypedTransaction,
+  blockGasUsed: bigint,
+): Promise<RunTxResult> {
+  return runTx(machine.vm, { block, tx, blockGasUsed, skipHardForkValidation: true });
+}
+
+type LibraryLog = readonly [address: Uint8Array, topics: readonly Uint8Array[], data: Uint8Array];
+
+export function rawLogs(logs: readonly LibraryLog[] | undefined): RawLog[] {
+  return (logs ?? []).map(([address, topics, data]) => ({
+    address: toHex(address),
+    topics: topics.map(toHex),
+    data: concat(data),
+  }));
+}

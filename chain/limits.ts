@@ -1,0 +1,58 @@
+// Owns every bound of the chain, each with its unit and its reason.
+
+import type { ChainLimits } from './api.ts';
+
+export const DEFAULT_LIMITS: ChainLimits = {
+  /** Blocks: about an hour at one a second; older previous values are deleted. */
+  stateWindow: 4096,
+  /** Gas: about 2 seconds of the slowest ordinary code; a call holds the thread for as long. */
+  callGas: 30_000_000n,
+  /** Bytes: four times the largest block of plain transfers at the default gas limit. */
+  blockBytes: 2 * 1024 * 1024,
+  /** Bytes: geth's transaction cap. */
+  transactionBytes: 128 * 1024,
+  /** Bytes: a certificate of 100 signatures is 6.6 KB. */
+  certificateBytes: 16 * 1024,
+  /** Bytes: an ECVRF proof is 81. */
+  vrfProofBytes: 128,
+  /** Protocol rule, EIP-4895 limit of mainnet. */
+  withdrawalsPerBlock: 16,
+  logsRange: 10_000,
+  logsResults: 10_000,
+  /** geth: addresses or topics in one position. */
+  logsCriteria: 1_000,
+  historyPage: 100,
+  proofSlots: 1_024,
+  candidates: 8,
+  poolExecutablePerAccount: 1_024,
+  poolQueuedPerAccount: 64,
+  poolTransactions: 16_384,
+  poolQueuedTransactions: 1_024,
+  poolBytes: 64 * 1024 * 1024,
+  poolPriceBump: 10,
+  poolMinimumTip: 0n,
+  /** Milliseconds: 3 hours, as geth. */
+  poolTimeToLiveMs: 3 * 3_600_000,
+  headerCache: 1_024,
+  /** Accounts and slots, each: about 40 MB when full. */
+  stateCache: 100_000,
+};
+
+/** Blocks whose receipts are checked against their roots when the database is opened. */
+export const OPEN_CHECK_BLOCKS = 128;
+/** Bytes of init code, EIP-3860. */
+export const INIT_CODE_BYTES = 49_152;
+/** Gas of a system call, EIP-4788. */
+export const SYSTEM_CALL_GAS = 30_000_000n;
+/** Bytes of a genesis file. */
+export const GENESIS_BYTES = 8 * 1024 * 1024;
+export const GENESIS_ACCOUNTS = 100_000;
+export const GENESIS_AUTHORITIES = 100;
+/** Trie nodes kept in memory; above it the resident trees are dropped and read again on demand. */
+export const RESIDENT_NODES = 200_000;
+/** EVM instances kept for eth_call; calls beyond them wait. */
+export const CALL_EXECUTORS = 4;
+/** Opcodes traced in one run. */
+export const TRACE_STEPS = 1_000_000;
+/** Jobs waiting for the execution queue. */
+export const QUEUE_LENGTH = 1_024;

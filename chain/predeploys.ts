@@ -1,0 +1,29 @@
+// Owns the contracts every chain has at known addresses besides the protocol's own: EIP-4788, EIP-2935, and the
+// deterministic deployment proxy tools expect. Their code is the published one, byte for byte.
+
+import type { Address, GenesisAccount } from './api.ts';
+
+/** Parent certificate hashes by timestamp (EIP-4788). */
+export const BEACON_ROOTS: Address = '0x000f3df6d732807ef1319fb7b8bb8522d0beac02';
+/** The last 8,191 block hashes (EIP-2935). */
+export const HISTORY_STORAGE: Address = '0x0000f90827f1c53a10cb7a02335b175320002935';
+/** CREATE2 factory at the address Foundry, Hardhat and viem look for. */
+export const CREATE2_PROXY: Address = '0x4e59b44847b379578588920ca78fbf26c0b4956c';
+
+export const PREDEPLOYS: Readonly<Record<Address, GenesisAccount>> = {
+  [BEACON_ROOTS]: {
+    balance: 0n,
+    nonce: 1,
+    code: '0x3373fffffffffffffffffffffffffffffffffffffffe14604d57602036146024575f5ffd5b5f35801560495762001fff810690815414603c575f5ffd5b62001fff01545f5260205ff35b5f5ffd5b62001fff42064281555f359062001fff015500',
+  },
+  [HISTORY_STORAGE]: {
+    balance: 0n,
+    nonce: 1,
+    code: '0x3373fffffffffffffffffffffffffffffffffffffffe14604657602036036042575f35600143038111604257611fff81430311604257611fff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500',
+  },
+  [CREATE2_PROXY]: {
+    balance: 0n,
+    nonce: 1,
+    code: '0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3',
+  },
+};

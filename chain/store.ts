@@ -1,0 +1,154 @@
+// Owns the level database: opening with plain words for what is wrong, checked reads, one synced batch at a time,
+// and a handle that refuses every write after the first one failed.
+
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Level } from 'level';
+import { toHex } from '../base/bytes.ts';
+import { type Result, fault, success } from '../base/fault.ts';
+import { protect, unprotect } from './records.ts';
+
+/** Rows to write together; null deletes. */
+export type Row = readonly [key: Uint8Array, value: Uint8Array | null];
+
+export type Range = Readonly<{
+  gte?: Uint8Array;
+  gt?: Uint8Array;
+  lt?: Uint8Array;
+  lte?: Uint8Array;
+  reverse?: boolean;
+  limit?: number;
+}>;
+
+/** Damage found in the database: the node must stop, delete the folder and sync again (keys and votes live elsewhere). */
+export class DatabaseDamage extends Error {
+  override readonly name = 'DatabaseDamage';
+}
+
+type Database = Level<Uint8Array, Uint8Array> & { getSync(key: Uint8Array): Uint8Array | undefined };
+
+/** One open database. */
+export class Store {
+  #failure: Error | null = null;
+  readonly #level: Database;
+  readonly #onFailure: (error: Error) => void;
+
+  constructor(level: Database, onFailure: (error: Error) => void) {
+    this.#level = level;
+    this.#onFailure = onFailure;
+  }
+
+  /** Null while healthy. */
+  get failure(): Error | null {
+    return this.#failure;
+  }
+
+  #fail(error: Error): Error {
+    if (this.#failure === null) {
+      this.#failure = error;
+      this.#onFailure(error);
+    }
+    return error;
+  }
+
+  get(key: Uint8Array): Uint8Array | null {
+    let stored: Uint8Array | undefined;
+    try {
+      stored = this.#level.getSync(key);
+    } catch (error) {
+      throw this.#fail(new DatabaseDamage(`database: reading ${toHex(key)} failed`, { cause: error }));
+    }
+    return stored === undefined ? null : this.#checked(key, stored);
+  }
+
+  #checked(key: Uint8Array, stored: Uint8Array): Uint8Array {
+    const value = unprotect(key, stored);
+    if (value === null) throw this.#fail(new DatabaseDamage(`database: checksum of row ${toHex(key)} does not match`));
+    return value;
+  }
+
+  /** Rows of a key range, in key order. */
+  async *scan(range: Range): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+    try {
+      for await (const [key, stored] of this.#level.iterator(range)) yield [key, this.#checked(key, stored)];
+    } catch (error) {
+      if (error instanceof DatabaseDamage) throw error;
+      throw this.#fail(new DatabaseDamage('database: scan failed', { cause: error }));
+    }
+  }
+
+  /** First row of a range, or null. */
+  async first(range: Range): Promise<readonly [Uint8Array, Uint8Array] | null> {
+    for await (const row of this.scan({ ...range, limit: 1 })) return row;
+    return null;
+  }
+
+  /** Writes all rows or none and returns once they are on the disk. Any error closes the handle to writes for good:
+   * after a full disk LevelDB acknowledges writes that are gone when it is opened again. */
+  async write(rows: readonly Row[]): Promise<void> {
+    if (this.#failure !== null) throw this.#failure;
+    const operations = rows.map(([key, value]) =>
+      value === null ? ({ type: 'del', key } as const) : ({ type: 'put', key, value: protect(key, value) } as const),
+    );
+    try {
+      await this.#level.batch(operations, { sync: true } as object);
+    } catch (error) {
+      throw this.#fail(new Error('database: write failed; the node must stop', { cause: error }));
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#level.close();
+  }
+}
+
+const CACHE_BYTES = 32 * 1024 * 1024;
+const WRITE_BUFFER_BYTES = 16 * 1024 * 1024;
+
+/** Opens the database of a folder. An absent one is only made when `create` is set: LevelDB would make an empty one. */
+export async function openStore(
+  directory: string,
+  create: boolean,
+  onFailure: (error: Error) => void,
+): Promise<Result<Store>> {
+  const exists = existsSync(join(directory, 'CURRENT'));
+  if (!exists && !create) return fault('databaseMissing', `database: there is none in ${directory}`, { directory });
+  try {
+    await mkdir(directory, { recursive: true });
+  } catch (error) {
+    return fault('databaseUnusable', `database: cannot make ${directory}: ${messageOf(error)}`, { directory });
+  }
+  const level = new Level<Uint8Array, Uint8Array>(directory, {
+    keyEncoding: 'view',
+    valueEncoding: 'view',
+    cacheSize: CACHE_BYTES,
+    writeBufferSize: WRITE_BUFFER_BYTES,
+    createIfMissing: !exists,
+  } as object) as Database;
+  try {
+    await level.open();
+  } catch (error) {
+    return openFault(directory, error);
+  }
+  return success(new Store(level, onFailure));
+}
+
+function openFault(directory: string, error: unknown): Result<Store> {
+  const cause = (error as { cause?: { code?: string; message?: string } }).cause;
+  if (cause?.code === 'LEVEL_LOCKED') {
+    return fault('databaseLocked', `database: ${directory} is in use by another process`, { directory });
+  }
+  if (cause?.code === 'LEVEL_CORRUPTION') {
+    return fault(
+      'databaseCorrupt',
+      `database: ${directory} is damaged (${cause.message ?? ''}); delete it and sync again`,
+      { directory },
+    );
+  }
+  return fault('databaseUnusable', `database: ${directory} does not open: ${messageOf(cause ?? error)}`, { directory });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String((error as { message?: unknown } | null)?.message ?? error);
+}
