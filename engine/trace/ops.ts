@@ -35,7 +35,9 @@ export function rope(x: TfTensor2D, table: TfTensor2D, positions: TfTensor1D, he
 
 /** Causal grouped-query attention over `batch` sequences of `seq` rows each. */
 export function attention(q: TfTensor2D, k: TfTensor2D, v: TfTensor2D, shape: float.AttentionShape): TfTensor2D {
-  return tracing() ? (runFused('attention', { q, k, v }, shape) as TfTensor2D) : float.attention(q, k, v, shape);
+  if (!tracing()) return float.attention(q, k, v, shape);
+  const { batch, seq, heads, kvHeads } = shape;
+  return runFused('attention', { q, k, v }, { batch, seq, heads, kvHeads }) as TfTensor2D;
 }
 
 /** silu(gate) * up (Shazeer 2020). */
@@ -86,10 +88,10 @@ export function attentionDecode(
   q: TfTensor2D,
   caches: Readonly<{ k: TfTensor; v: TfTensor }>,
   place: CachePlace,
-  heads: Readonly<{ heads: number; kvHeads: number }>,
+  { heads, kvHeads }: Readonly<{ heads: number; kvHeads: number }>,
 ): TfTensor2D {
   const query = valueOf(q, 'attentionDecode q');
   const rest = [caches.k, caches.v, place.slots, place.positions].map((tensor) => valueOf(tensor, 'decode operand'));
   const shape = [dim(query, 0), dim(query, 1)];
-  return emit('attentionDecode', [query, ...rest], [shape], heads)[0] as TfTensor2D;
+  return emit('attentionDecode', [query, ...rest], [shape], { heads, kvHeads })[0] as TfTensor2D;
 }
