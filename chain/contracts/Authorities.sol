@@ -34,6 +34,9 @@ contract Authorities {
     /// @dev Fewer than four tolerate no failure: no vote goes below (research bound of the Tendermint family).
     uint256 private constant LEAST = 4;
 
+    /// @dev Field prime of secp256k1 (SEC 2).
+    uint256 private constant P = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEFFFFFC2F;
+
     uint64 private latest;
     mapping(uint64 version => Set) private sets;
     mapping(uint64 version => mapping(address account => uint256)) private seats;
@@ -65,7 +68,7 @@ contract Authorities {
     function propose(bool add, address account, bytes calldata publicKey) external returns (uint256 proposal) {
         uint64 version = _changeable();
         _mustSit(version, msg.sender);
-        if (add == (seats[version][account] != 0) || account == address(0)) revert MemberRefused(account);
+        if (add == (seats[version][account] != 0)) revert MemberRefused(account);
         if (add) _checkKey(account, publicKey);
         proposal = proposals.length;
         Proposal storage fresh = proposals.push();
@@ -123,10 +126,21 @@ contract Authorities {
         seats[version][account] = sets[version].accounts.length;
     }
 
-    /// @dev Form only: that the key hashes to the address needs the curve, so bindings and voters check it.
-    function _checkKey(address account, bytes memory publicKey) private pure {
-        if (account == address(0)) revert MemberRefused(account);
+    /// @dev The key must be the account's own: decompressed (SEC 1, 2.3.4), its hash must give the address.
+    function _checkKey(address account, bytes memory publicKey) private view {
         if (publicKey.length != 33 || (publicKey[0] != 0x02 && publicKey[0] != 0x03)) revert KeyRefused(publicKey);
+        uint256 x;
+        assembly ("memory-safe") {
+            x := mload(add(publicKey, 33))
+        }
+        uint256 square = addmod(mulmod(mulmod(x, x, P), x, P), 7, P);
+        // P = 3 mod 4, so a root is square^((P + 1) / 4); by the modular exponentiation precompile (EIP-198).
+        (bool done, bytes memory root) = address(5).staticcall(abi.encode(32, 32, 32, square, (P + 1) / 4, P));
+        if (!done || root.length != 32) revert KeyRefused(publicKey);
+        uint256 y = abi.decode(root, (uint256));
+        if (x >= P || mulmod(y, y, P) != square) revert KeyRefused(publicKey);
+        if (y & 1 != uint8(publicKey[0]) & 1) y = P - y;
+        if (address(uint160(uint256(keccak256(abi.encode(x, y))))) != account) revert KeyRefused(publicKey);
     }
 
     /// @dev The set in force, once no decided set is waiting to act.

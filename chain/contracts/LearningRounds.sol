@@ -163,7 +163,8 @@ contract LearningRounds is RoundAudit {
 
     /// @dev Held-out loss gates and never pays: a rise beyond the gate keeps the base, the work is paid either way.
     function _finalise(Round storage round, bytes32 modelRoot, uint64 heldOut, Checkpoint calldata checkpoint) private {
-        bool rose = base.heldOutMicroNats != 0 && heldOut > base.heldOutMicroNats + rules.gateMicroNats;
+        uint256 most = uint256(base.heldOutMicroNats) + rules.gateMicroNats;
+        bool rose = base.heldOutMicroNats != 0 && heldOut > most;
         round.outcome = rose ? RoundOutcome.Reverted : RoundOutcome.Moved;
         if (!rose) {
             base.root = modelRoot;

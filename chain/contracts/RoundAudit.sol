@@ -160,14 +160,15 @@ abstract contract RoundAudit is RoundStorage {
     /// @dev The trainer cheated: its stake and unvested pay are taken; other disputes of the claim fall away.
     function _uphold(Round storage round, Claim storage claim, Dispute storage dispute) private {
         claim.winners = dispute.invalid;
+        round.penalised |= dispute.valid;
         _end(round, claim, dispute, DisputeState.Upheld);
         _setDecided(round, claim, ClaimStatus.Rejected);
         ITrainers(TRAINERS).slash(round.number, claim.trainer, dispute.accuser);
     }
 
-    /// @dev Every authority that accused the step alike was wrong; the claim goes on where it stood.
+    /// @dev The accusers were wrong; the claim goes on where it stood.
     function _dismiss(Round storage round, Claim storage claim, Dispute storage dispute) private {
-        round.penalised |= dispute.invalid & claim.invalid;
+        round.penalised |= dispute.invalid;
         _end(round, claim, dispute, DisputeState.Dismissed);
         if (--claim.openDisputes == 0) {
             claim.status = ClaimStatus.Committed;

@@ -107,7 +107,7 @@ abstract contract RoundStorage {
         /// @dev Bit i: authority i attested.
         uint128 attested;
         uint128 emissionGwei;
-        /// @dev Bit i: an accusation of authority i was dismissed, so it earns nothing in this round.
+        /// @dev Bit i: authority i lost a dispute, so it earns nothing in this round.
         uint128 penalised;
     }
 

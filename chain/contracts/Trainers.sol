@@ -129,7 +129,6 @@ contract Trainers {
         if (msg.value < least) revert StakeTooLow(msg.value, least);
         _setCapacity(trainer, capacity);
         trainer.misses = 0;
-        if (trainer.unvestedGwei == 0) trainer.releasedRounds = settledRounds;
         _addStake(trainer);
         _activate(trainer);
         emit Registered(msg.sender, capacity, msg.value);

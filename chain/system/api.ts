@@ -32,7 +32,12 @@ export type PendingReward = Readonly<{ recipient: Hex; gwei: bigint }>;
 
 /** An authority: its address and its compressed secp256k1 key (33 bytes). */
 export type Authority = Readonly<{ address: Hex; publicKey: Hex }>;
-export type AuthoritySet = Readonly<{ version: number; activeFrom: number; members: readonly Authority[]; quorum: number }>;
+export type AuthoritySet = Readonly<{
+  version: number;
+  activeFrom: number;
+  members: readonly Authority[];
+  quorum: number;
+}>;
 
 export type TrainerStatus = 'none' | 'active' | 'paused' | 'exiting' | 'slashed';
 export type Trainer = Readonly<{
@@ -93,8 +98,12 @@ export type RoundRecord = Readonly<{
   deadline: number;
   /** Slot order is list order: slot s starts at dataStart + (sum of earlier capacities) x steps x batch. */
   roster: readonly RosterEntry[];
+  /** Version of the authority set that audits the round. */
+  setVersion: number;
+  committedCount: number;
   acceptedCount: number;
-  attestations: number;
+  /** Indexes of the authorities (in that set) that attested. */
+  attested: readonly number[];
   emissionGwei: bigint;
 }>;
 
@@ -122,16 +131,18 @@ export type Commitment = Readonly<{
   leaves: Uint8Array;
 }>;
 
+/** Why an amount was minted. */
+export type MintReason = 'training' | 'auditing';
+
 export type DisputeState = 'open' | 'upheld' | 'dismissed' | 'undecided';
 export type Dispute = Readonly<{
   step: number;
   accuser: Hex;
   deadline: number;
   state: DisputeState;
-  invalidVotes: number;
-  validVotes: number;
-  /** Addresses that judged, accusers of the same step included. */
-  judges: readonly Hex[];
+  /** Authorities that found the step invalid, accusers included, and those that found it valid. */
+  invalid: readonly Hex[];
+  valid: readonly Hex[];
 }>;
 
 export type Claim = Readonly<{
@@ -190,6 +201,8 @@ export type LearningParameters = Readonly<{
   /** Norm clip as a multiple of the median norm, in basis points. */
   clipBps: number;
   codec: number;
+  /** Bytes: a claim with a larger update is refused. */
+  maxUpdateBytes: bigint;
   gateMicroNats: number;
   rewardPerTokenGwei: bigint;
   roundCapGwei: bigint;
@@ -218,14 +231,3 @@ export type SystemAccount = Readonly<{
 
 /** The part of a log the event decoder reads. */
 export type SystemLog = Readonly<{ address: Hex; topics: readonly Hex[]; data: Hex }>;
-
-// Signatures of the bindings, for those who build against them:
-// calls.ts      registerCall(capacity, stakeWei) addStakeCall(wei) setCapacityCall(capacity) resumeCall() requestExitCall()
-//               withdrawCall() claimCreditCall() releaseVestedCall(trainer) commitCall(Commitment) verdictCall(Verdict)
-//               judgeCall(Judgement) attestCall(Attestation) onBlockCall() markPaidCall(count): each a ContractCall
-// views.ts      readAuthoritySet(call) readTrainer(call, address) readTrainers(call, offset, limit) readCurrentRound(call)
-//               readRound(call, round) readClaim(call, round, trainer) readModel(call) readParameters(call) readSupply(call)
-//               readPendingRewards(call, max) readPendingRewardsFromStorage(storageRead, max): each a Promise
-// events.ts     decodeSystemLog(log): SystemEvent | null        (tagged by `kind`)
-// parameters.ts defaultLearningParameters, parseLearningParameters(json): Result<LearningParameters>
-// genesis-alloc.ts systemGenesisAlloc(parameters, authorities): Promise<Result<readonly SystemAccount[]>>

@@ -1,0 +1,224 @@
+// Owns the contracts' ABIs, typed for any viem client, and the only import of viem: encoding and decoding. The text is held
+// equal to the compiler's ABI by test/chain/system-abi.test.ts.
+
+import type {
+  Abi,
+  AbiStateMutability,
+  ContractEventName,
+  ContractFunctionArgs,
+  ContractFunctionName,
+  ContractFunctionReturnType,
+  DecodeEventLogReturnType,
+} from 'viem';
+import {
+  decodeErrorResult,
+  decodeEventLog,
+  decodeFunctionResult,
+  encodeAbiParameters,
+  encodeFunctionData,
+  parseAbi,
+} from 'viem/utils';
+import { type Hex, fromHex, toHex } from '../../base/bytes.ts';
+import type { SystemLog } from './api.ts';
+
+export const authoritiesAbi = parseAbi([
+  'struct Member { address account; bytes publicKey; }',
+  'struct Proposal { uint64 version; uint64 deadline; uint120 votes; bool closed; bool add; address account; bytes publicKey; }',
+  'constructor(Member[] members)',
+  'function propose(bool add, address account, bytes publicKey) returns (uint256 proposal)',
+  'function vote(uint256 proposal)',
+  'function activeVersion() view returns (uint64)',
+  'function latestVersion() view returns (uint64)',
+  'function quorum() view returns (uint256)',
+  'function quorumOf(uint64 version) view returns (uint256)',
+  'function isAuthority(address account) view returns (bool)',
+  'function size(uint64 version) view returns (uint256)',
+  'function seat(uint64 version, address account) view returns (uint256 indexPlusOne)',
+  'function member(uint64 version, uint256 index) view returns (address)',
+  'function setOf(uint64 version) view returns (uint64 activeFrom, Member[] members, uint256 votes)',
+  'function proposalCount() view returns (uint256)',
+  'function proposalAt(uint256 number) view returns (Proposal)',
+  'event SetDecided(uint64 indexed version, uint64 activeFrom, address[] accounts)',
+  'event Proposed(uint256 indexed proposal, address indexed by, bool add, address indexed account, bytes publicKey)',
+  'event Voted(uint256 indexed proposal, address indexed by)',
+  'error NotAuthority(address caller)',
+  'error AlreadyVoted(address caller)',
+  'error ProposalOver(uint256 proposal)',
+  'error SetOutOfRange(uint256 size)',
+  'error MemberRefused(address account)',
+  'error KeyRefused(bytes publicKey)',
+  'error ChangePending(uint64 activeFrom)',
+]);
+
+export const trainersAbi = parseAbi([
+  'struct Rules { uint128 minStakeGwei; uint64 unbondingBlocks; uint8 missLimit; uint16 vestingRounds; uint16 burnBps; }',
+  'struct Trainer { address account; uint8 status; uint8 capacity; bool locked; uint128 stakeWei; uint128 unvestedGwei; uint256 creditWei; uint64 exitBlock; uint32 accepted; uint32 rejected; uint32 unresolved; uint32 missed; uint8 misses; }',
+  'constructor(Rules parameters_)',
+  'function register(uint8 capacity) payable',
+  'function addStake() payable',
+  'function setCapacity(uint8 capacity)',
+  'function resume()',
+  'function requestExit()',
+  'function withdraw()',
+  'function claimCredit()',
+  'function freeze(uint64 round, uint256 most) returns (address[] accounts, uint8[] capacities)',
+  'function settle(uint64 round, address account, uint8 outcome, uint256 payGwei) returns (uint256 releasedGwei)',
+  'function release(address account) returns (uint256 releasedGwei)',
+  'function finishRound(uint64 round)',
+  'function slash(uint64 round, address account, address accuser)',
+  'function seatOf(address account) view returns (uint64 roundPlusOne, uint8 seat)',
+  'function activeCount() view returns (uint256)',
+  'function activeTrainers(uint256 offset, uint256 most) view returns (Trainer[] list)',
+  'function trainerOf(address account) view returns (Trainer)',
+  'function credit(address account) view returns (uint256)',
+  'function parameters() view returns (Rules)',
+  'function settledRounds() view returns (uint64)',
+  'function totalStake() view returns (uint256)',
+  'function totalCredit() view returns (uint256)',
+  'function totalUnvestedGwei() view returns (uint256)',
+  'event Registered(address indexed trainer, uint8 capacity, uint256 stakeWei)',
+  'event StakeAdded(address indexed trainer, uint256 amountWei, uint256 stakeWei)',
+  'event CapacitySet(address indexed trainer, uint8 capacity)',
+  'event Paused(address indexed trainer, uint64 indexed round)',
+  'event Resumed(address indexed trainer)',
+  'event ExitRequested(address indexed trainer, uint64 exitBlock)',
+  'event Withdrawn(address indexed trainer, uint256 amountWei)',
+  'event Vested(address indexed trainer, uint64 indexed round, uint256 paidGwei, uint256 releasedGwei, uint256 unvestedGwei)',
+  'event Slashed(address indexed trainer, uint64 indexed round, address indexed accuser, uint256 burnedWei, uint256 bountyWei, uint256 forfeitedGwei)',
+  'event CreditClaimed(address indexed account, uint256 amountWei)',
+  'error NotAllowed(address caller)',
+  'error AuthorityCannotTrain(address account)',
+  'error WrongStatus(uint8 status)',
+  'error CapacityOutOfRange(uint256 capacity)',
+  'error StakeTooLow(uint256 amountWei, uint256 leastWei)',
+  'error StakeTooHigh(uint256 amountWei)',
+  'error Locked(uint64 round)',
+  'error Unbonding(uint64 exitBlock)',
+  'error NothingToClaim(address account)',
+  'error TransferFailed(address account, uint256 amountWei)',
+]);
+
+export const learningRoundsAbi = parseAbi([
+  'struct Parameters { uint16 minTrainers; uint16 maxTrainers; uint32 trainBlocks; uint32 auditBlocks; uint32 challengeBlocks; uint32 disputeBlocks; uint32 attestBlocks; uint32 steps; uint32 batch; uint32 sequenceLength; uint32 samplesPerAudit; uint32 learningRateNano; uint32 warmupSteps; uint32 decaySteps; uint32 outerEtaNumerator; uint16 floorBps; uint16 weightCapBps; uint8 outerEtaShift; uint16 codec; uint32 clipBps; uint16 trainerShareBps; uint16 auditorShareBps; uint32 halvingRounds; uint64 gateMicroNats; uint64 maxUpdateBytes; uint64 rewardPerTokenGwei; uint64 roundCapGwei; bytes32 kernelSpec; bytes32 programHash; bytes32 datasetHash; bytes32 trainingConfigHash; }',
+  'struct Checkpoint { bytes32 blobId; bytes32 sha256Hash; uint64 size; }',
+  'struct Model { bytes32 root; uint32 version; uint64 roundPlusOne; uint64 heldOutMicroNats; Checkpoint checkpoint; }',
+  'struct Round { uint64 number; uint8 phase; uint8 outcome; uint8 rosterSize; uint8 committed; uint8 undecided; uint8 accepted; uint16 acceptedCapacity; uint16 verdicts; uint16 cursor; uint64 deadline; uint32 disputeCursor; uint64 setVersion; uint64 frozenBlock; uint64 openedBlock; uint64 decidedBlock; uint64 dataStart; uint32 baseVersion; bytes32 seed; bytes32 baseRoot; uint128 attested; uint128 emissionGwei; uint128 penalised; }',
+  'struct RosterEntry { address trainer; uint8 capacity; uint8 status; }',
+  'struct Claim { address trainer; uint8 capacity; uint8 status; uint8 openDisputes; uint64 committedBlock; uint128 valid; uint128 invalid; uint128 unavailable; uint64 updateSize; uint128 winners; bytes32 traceRoot; bytes32 gradChainHead; bytes32 finalStateRoot; bytes32 updateHash; }',
+  'struct Dispute { uint32 step; address accuser; uint64 deadline; uint8 state; uint8 seat; uint128 invalid; uint128 valid; }',
+  'struct Commitment { bytes32 baseRoot; bytes32 traceRoot; bytes32 gradChainHead; bytes32 finalStateRoot; bytes32 updateHash; uint64 updateSize; bytes32 kernelSpec; bytes32 programHash; bytes leaves; }',
+  'constructor(Parameters parameters_, Model model_)',
+  'function onBlock()',
+  'function commit(uint64 number, Commitment work)',
+  'function verdict(uint64 number, address trainer, uint8 kind, uint32 step, bytes32 digest)',
+  'function judge(uint64 number, address trainer, uint32 step, bool invalid)',
+  'function attest(uint64 number, bytes32 modelRoot, uint64 heldOutMicroNats, Checkpoint checkpoint)',
+  'function releaseVested(address trainer)',
+  'function KEPT_ROUNDS() view returns (uint64)',
+  'function roundCount() view returns (uint64)',
+  'function paidRounds() view returns (uint64)',
+  'function dataCursor() view returns (uint64)',
+  'function model() view returns (Model)',
+  'function parameters() view returns (Parameters)',
+  'function roundAt(uint64 number) view returns (Round record, RosterEntry[] roster)',
+  'function claimOf(uint64 number, address trainer) view returns (uint256 seat, Claim claim, Dispute[] list)',
+  'event RosterFrozen(uint64 indexed round, address[] trainers, uint8[] capacities)',
+  'event RoundOpened(uint64 indexed round, bytes32 seed, bytes32 baseRoot, uint32 baseVersion, uint64 dataStart, uint64 deadline)',
+  'event PhaseChanged(uint64 indexed round, uint8 phase, uint64 deadline)',
+  'event Committed(uint64 indexed round, address indexed trainer, bytes32 baseRoot, bytes32 traceRoot, bytes32 gradChainHead, bytes32 finalStateRoot, bytes32 updateHash, uint64 updateSize, bytes32 kernelSpec, bytes32 programHash, bytes leaves)',
+  'event VerdictGiven(uint64 indexed round, address indexed trainer, address indexed authority, uint8 verdict, uint32 step, bytes32 digest)',
+  'event DisputeOpened(uint64 indexed round, address indexed trainer, address indexed accuser, uint32 step, uint64 deadline)',
+  'event Judged(uint64 indexed round, address indexed trainer, address indexed authority, uint32 step, bool invalid)',
+  'event DisputeClosed(uint64 indexed round, address indexed trainer, address indexed accuser, uint32 step, uint8 state)',
+  'event ClaimDecided(uint64 indexed round, address indexed trainer, uint8 status)',
+  'event Attested(uint64 indexed round, address indexed authority, bytes32 modelRoot, uint64 heldOutMicroNats, Checkpoint checkpoint)',
+  'event Finalised(uint64 indexed round, uint8 outcome, bytes32 modelRoot, uint64 heldOutMicroNats, uint32 baseVersion, Checkpoint checkpoint)',
+  'event RoundSettled(uint64 indexed round, uint256 emissionGwei)',
+  'error NotAllowed(address caller)',
+  'error NotAuthority(address caller)',
+  'error NotInRoster(address trainer)',
+  'error WrongRound(uint64 round, uint64 current)',
+  'error WrongPhase(uint8 phase)',
+  'error WrongClaimStatus(uint8 status)',
+  'error DeadlinePassed(uint64 deadline)',
+  'error BaseMismatch(bytes32 base)',
+  'error SpecMismatch(bytes32 kernelSpec, bytes32 programHash)',
+  'error LeavesLength(uint256 length, uint256 expected)',
+  'error UpdateSize(uint64 size, uint64 most)',
+  'error EmptyHash()',
+  'error VerdictUnknown(uint8 verdict)',
+  'error StepOutOfRange(uint32 step)',
+  'error AlreadyGiven(address authority)',
+  'error NoOpenDispute(uint32 step)',
+  'error RoundForgotten(uint64 round)',
+]);
+
+export const rewardsAbi = parseAbi([
+  'struct Entry { address recipient; uint96 amountGwei; }',
+  'function append(address recipient, uint256 amountGwei, uint8 reason)',
+  'function markPaid(uint256 count)',
+  'function burn() payable',
+  'function pending(uint256 most) view returns (Entry[] list)',
+  'function pendingCount() view returns (uint256)',
+  'function mintedGwei() view returns (uint128)',
+  'function paidGwei() view returns (uint128)',
+  'function totalMinted() view returns (uint256)',
+  'function totalBurned() view returns (uint256)',
+  'event Minted(address indexed recipient, uint256 amountGwei, uint8 indexed reason, uint64 index)',
+  'event Paid(uint256 count, uint256 amountGwei)',
+  'event Burned(address indexed from, uint256 amountWei)',
+  'error NotAllowed(address caller)',
+  'error AmountOutOfRange(uint256 amountGwei)',
+  'error NotPending(uint256 count, uint256 pending)',
+]);
+
+/** Calldata of a function. */
+export function encodeCall<const abi extends Abi, name extends ContractFunctionName<abi>>(
+  abi: abi,
+  functionName: name,
+  args: ContractFunctionArgs<abi, AbiStateMutability, name>,
+): Uint8Array {
+  return fromHex(encodeFunctionData({ abi, functionName, args } as Parameters<typeof encodeFunctionData>[0]));
+}
+
+/** What a view returned, decoded; throws when the bytes are not of the function's type. */
+export function decodeReturn<const abi extends Abi, name extends ContractFunctionName<abi>>(
+  abi: abi,
+  functionName: name,
+  returned: Uint8Array,
+): ContractFunctionReturnType<abi, AbiStateMutability, name> {
+  const decoded: unknown = decodeFunctionResult({ abi: abi as Abi, functionName: functionName as string, data: toHex(returned) });
+  return decoded as ContractFunctionReturnType<abi, AbiStateMutability, name>;
+}
+
+/** A log decoded, or null when it is none of the ABI's events. */
+export function decodeLog<const abi extends Abi>(
+  abi: abi,
+  log: SystemLog,
+): DecodeEventLogReturnType<abi, ContractEventName<abi>, Hex[], Hex, true> | null {
+  const [signature, ...rest] = log.topics;
+  if (signature === undefined) return null;
+  try {
+    const decoded: unknown = decodeEventLog({ abi: abi as Abi, data: log.data, topics: [signature, ...rest], strict: true });
+    return decoded as DecodeEventLogReturnType<abi, ContractEventName<abi>, Hex[], Hex, true>;
+  } catch {
+    return null; // A foreign signature or a damaged log: not one of ours.
+  }
+}
+
+/** Name and arguments of a custom error, or null when the bytes are none of the contracts' errors. */
+export function decodeRevert(returned: Uint8Array): Readonly<{ name: string; args: readonly unknown[] }> | null {
+  const abi: Abi = [...authoritiesAbi, ...trainersAbi, ...learningRoundsAbi, ...rewardsAbi];
+  try {
+    const { errorName, args } = decodeErrorResult({ abi, data: toHex(returned) });
+    return { name: errorName, args: args ?? [] };
+  } catch {
+    return null; // Not a custom error of the system contracts: a panic, a string or nothing.
+  }
+}
+
+/** ABI-encoded constructor arguments, to be put after the creation bytecode. */
+export function encodeConstructor(abi: Abi, args: readonly unknown[]): Uint8Array {
+  const constructor = abi.find((item) => item.type === 'constructor');
+  return constructor === undefined ? new Uint8Array(0) : fromHex(encodeAbiParameters(constructor.inputs, args));
+}

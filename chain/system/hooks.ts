@@ -1,0 +1,31 @@
+// Owns what the chain asks of the system contracts at every block: genesis accounts, system calls, rewards to pay.
+
+import { type Hex, toHex } from '../../base/bytes.ts';
+import { type Result, success } from '../../base/fault.ts';
+import type { GenesisAccount, SystemHooks } from '../api.ts';
+import type { Authority, LearningParameters } from './api.ts';
+import { markPaidCall, onBlockCall } from './calls.ts';
+import { systemGenesisAlloc } from './genesis-alloc.ts';
+import { readPendingRewards } from './views.ts';
+
+/** The chain's hooks into the system contracts of a network. Faults as {@link systemGenesisAlloc}. */
+export async function systemHooks(
+  parameters: LearningParameters,
+  authorities: readonly Authority[],
+): Promise<Result<SystemHooks>> {
+  const accounts = await systemGenesisAlloc(parameters, authorities);
+  if (!accounts.ok) return accounts;
+  const alloc: Record<Hex, GenesisAccount> = {};
+  for (const { address, nonce, balance, code, storage } of accounts.value) {
+    alloc[address] = { balance, nonce: Number(nonce), code: toHex(code), storage: Object.fromEntries(storage) };
+  }
+  return success({
+    alloc,
+    // Paid entries leave the queue first, so that onBlock never meets them.
+    calls: (_number, paid) => (paid > 0 ? [markPaidCall(paid), onBlockCall()] : [onBlockCall()]),
+    rewards: async (view, max) => {
+      const pending = await readPendingRewards((to, data) => view({ to, data }), max);
+      return pending.map(({ recipient, gwei }) => ({ address: recipient, amountGwei: gwei }));
+    },
+  });
+}
