@@ -2,24 +2,24 @@
 
 import { existsSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { type Hex, fromHex, toHex, utf8 } from '../base/bytes.ts';
+import { type Hex, toHex, utf8 } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
 import { type Result, fault, success, unwrap } from '../base/fault.ts';
-import { sha256 } from '../base/hash.ts';
 import { addressOf, compressPublicKey, secp256k1 } from '../base/keys.ts';
 import { stateRoot } from '../base/merkle.ts';
 import { ONE_POL } from '../base/units.ts';
 import { createBlobStore } from '../bridge/blob-store.ts';
 import type { Genesis } from '../chain/api.ts';
-import { genesisText } from '../chain/genesis.ts';
+import { formatGenesis } from '../chain/genesis.ts';
 import type { LearningParameters } from '../chain/system/api.ts';
 import { defaultLearningParameters } from '../chain/system/parameters.ts';
 import { kernelSpec } from '../engine/kernel-spec.ts';
-import { programHash } from '../engine/program-codec.ts';
+import { programHash } from '../engine/program.ts';
 import { type CorpusName, loadCorpus } from '../trainer/corpus.ts';
 import { type DatasetManifest, buildDataset, manifestHash, manifestText, withBlobIds } from '../trainer/dataset.ts';
 import { initialWeights } from '../trainer/initial-weights.ts';
 import { presetFor } from '../trainer/presets.ts';
+import { type TrainingConfig, trainingConfigHash } from '../trainer/rules.ts';
 import { DEFAULT_OPTIMIZER } from '../trainer/schedule.ts';
 import { trainTokenizer } from '../trainer/tokenizer-training.ts';
 import { buildTrainProgram } from '../trainer/train-program.ts';
@@ -27,7 +27,7 @@ import type { Config } from './config.ts';
 import { writeFileDurably } from './files.ts';
 import { createKeystore } from './keystore.ts';
 import { AUTHORITIES, REGULAR_NODES } from './limits.ts';
-import { type TrainingConfig, trainingConfigHash } from './network-definition.ts';
+import { initialModelSeed } from './network-definition.ts';
 
 export type FoundingPlan = Readonly<{
   /** Folder for the config files; everything else goes into its data/ folder. */
@@ -65,8 +65,6 @@ export type FoundingPlan = Readonly<{
 export type FoundedNode = Readonly<{ name: string; configFile: string; port: number; apiPort: number; address: Hex; isAuthority: boolean }>;
 export type FoundedNetwork = Readonly<{ genesisFile: string; nodes: readonly FoundedNode[]; modelNote: string; parameters: number }>;
 
-/** Sequences of the fixed held-out evaluation. */
-const HELD_OUT_SEQUENCES = 32;
 const GENESIS_GAS_LIMIT = 15_000_000n;
 const GENESIS_BASE_FEE = 1_000_000_000n;
 const NO_BLOB: Hex = `0x${'00'.repeat(32)}`;
@@ -131,7 +129,9 @@ async function makeDataset(plan: FoundingPlan, sequenceLength: number, progress:
 function learningParameters(plan: FoundingPlan, manifest: DatasetManifest, training: TrainingConfig): LearningParameters {
   const { model } = training;
   const program = buildTrainProgram(model, { batch: plan.batchSize, seq: manifest.sequenceLength });
-  const weights = initialWeights(model, fromHex(training.initialSeed));
+  const datasetHash = manifestHash(manifest);
+  const configHash = trainingConfigHash(training);
+  const weights = initialWeights(model, initialModelSeed(plan.chainId, datasetHash, configHash));
   return {
     ...defaultLearningParameters,
     steps: plan.stepsPerRound,
@@ -141,8 +141,8 @@ function learningParameters(plan: FoundingPlan, manifest: DatasetManifest, train
     ...plan.parameters,
     kernelSpec: toHex(kernelSpec.hash),
     programHash: toHex(programHash(program)),
-    datasetHash: toHex(manifestHash(manifest)),
-    trainingConfigHash: toHex(trainingConfigHash(training)),
+    datasetHash: toHex(datasetHash),
+    trainingConfigHash: toHex(configHash),
     genesisModelRoot: toHex(stateRoot(weights)),
     genesisCheckpoint: { blobId: NO_BLOB, sha256: NO_BLOB, size: 0n },
   };
@@ -187,12 +187,7 @@ export async function foundNetwork(plan: FoundingPlan, progress: (line: string) 
   const sequenceLength = Math.min(plan.sequenceLength, choice.config.context);
   const members = await makeMembers(plan);
   const manifest = await makeDataset(plan, sequenceLength, progress);
-  const training: TrainingConfig = {
-    model: choice.config,
-    optimizer: DEFAULT_OPTIMIZER,
-    initialSeed: toHex(sha256(utf8(manifestText(manifest)), ...members.map(({ address }) => fromHex(address)))),
-    heldOutSequences: Math.min(HELD_OUT_SEQUENCES, manifest.heldOut.sequences),
-  };
+  const training: TrainingConfig = { version: 1, model: choice.config, optimizer: DEFAULT_OPTIMIZER };
   progress('tracing the model into its training program');
   const parameters = learningParameters(plan, manifest, training);
   const funds = (member: Member): bigint => ONE_POL * (member.isAuthority ? plan.authorityFunds : plan.nodeFunds);
@@ -209,7 +204,7 @@ export async function foundNetwork(plan: FoundingPlan, progress: (line: string) 
     learning: parametersJson(parameters),
     dataset: { manifest: JSON.parse(manifestText(manifest)), training: training as unknown as Record<string, unknown> },
   };
-  writeFileDurably(genesisFile, genesisText(genesis));
+  writeFileDurably(genesisFile, formatGenesis(genesis));
   for (const member of members) {
     writeFileDurably(member.configFile, `${JSON.stringify(nodeConfig(plan, member, members), null, 2)}\n`);
   }

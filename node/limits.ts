@@ -36,6 +36,8 @@ export const SYNC_BLOCKS = 64;
 export const SYNC_BYTES = 8 << 20;
 /** Peers asked for one blob or state before it counts as unavailable. */
 export const FETCH_PEERS = 16;
+/** Bytes of step states one trainer keeps on disk for auditors and for going on after a crash. */
+export const ROUND_STATE_BYTES = 2 ** 31;
 /** Model parameter files kept on disk. */
 export const MODELS_KEPT = 4;
 /** Bytes of one blob asked of a peer. */

@@ -1,0 +1,62 @@
+// Owns the words between the node's main thread and its engine threads: what can be asked of one, and what comes back.
+
+import type { AuditVerdict } from '../trainer/audit.ts';
+import type { CommitRecord } from '../trainer/commit.ts';
+import type { RoundSpec, TrainingConfig, TrainingRules } from '../trainer/rules.ts';
+
+/** What a thread is started with. The dataset's bytes are shared memory, so every thread reads the same copy. */
+export type EngineThreadData = Readonly<{
+  backend: 'auto' | 'native' | 'wasm';
+  threads: number;
+  training: TrainingConfig;
+  rules: TrainingRules;
+  manifestText: string;
+  dataset: SharedArrayBuffer;
+  heldOutSequences: number;
+}>;
+
+export type TrainArgs = Readonly<{ spec: RoundSpec; slot: number; base: Uint8Array; folder: string }>;
+/** Told after each step; `loss` in nats per token, `tokens` trained by the step. */
+export type TrainStepEvent = Readonly<{ step: number; steps: number; loss: number; tokens: number }>;
+export type TrainAnswer =
+  | Readonly<{ ok: true; commit: CommitRecord; update: Uint8Array; resumedAt: number }>
+  | Readonly<{ ok: false; reason: string; step: number }>;
+
+export type AuditArgs = Readonly<{
+  spec: RoundSpec;
+  slot: number;
+  base: Uint8Array;
+  commit: CommitRecord;
+  salt: Uint8Array;
+  /** Steps to audit, or the accused step to judge. */
+  task: Readonly<{ kind: 'audit'; sample: readonly number[] }> | Readonly<{ kind: 'judge'; step: number }>;
+}>;
+export type AuditAnswer = AuditVerdict;
+/** Questions an audit asks on its way. */
+export type AuditQuestion = Readonly<{ question: 'state'; step: number }> | Readonly<{ question: 'update' }>;
+
+export type AggregateArgs = Readonly<{
+  base: Uint8Array;
+  updates: readonly Readonly<{ bytes: Uint8Array; capacity: number }>[];
+}>;
+/** `heldOutMicroNats` is of the new model. */
+export type AggregateAnswer = Readonly<{ params: Uint8Array; modelRoot: Uint8Array }>;
+
+export type MeasureArgs = Readonly<{ params: Uint8Array }>;
+export type ModelArgs = Readonly<{ params: Uint8Array }>;
+
+export type GenerateArgs = Readonly<{
+  prompt: readonly number[];
+  maxTokens: number;
+  temperature: number;
+  topP: number;
+  seed: bigint;
+  frequencyPenalty: number;
+  presencePenalty: number;
+  logitBias: readonly (readonly [number, number])[];
+  topLogprobs: number;
+  stopTokens: readonly number[];
+}>;
+
+/** Description of the engine in the thread: which backend runs and why. */
+export type HelloAnswer = Readonly<{ description: string }>;

@@ -1,0 +1,72 @@
+// Owns the node's end of an engine thread: starting it, typed calls, starting it again after it died.
+
+import { Worker } from 'node:worker_threads';
+import type { GenerationEvent } from '../trainer/generate.ts';
+import type {
+  AggregateAnswer,
+  AggregateArgs,
+  AuditAnswer,
+  AuditArgs,
+  AuditQuestion,
+  EngineThreadData,
+  GenerateArgs,
+  HelloAnswer,
+  TrainAnswer,
+  TrainArgs,
+  TrainStepEvent,
+} from './engine-calls.ts';
+import type { Logger } from './logger.ts';
+import { type WorkerChannel, connectWorker } from './worker-channel.ts';
+
+export type EngineThread = Readonly<{
+  hello(): Promise<HelloAnswer>;
+  train(args: TrainArgs, onStep: (event: TrainStepEvent) => void, signal: AbortSignal): Promise<TrainAnswer>;
+  audit(args: AuditArgs, answer: (question: AuditQuestion) => Promise<Uint8Array | null>, signal: AbortSignal): Promise<AuditAnswer>;
+  aggregate(args: AggregateArgs): Promise<AggregateAnswer>;
+  /** Held-out loss of a model in micro-nats per token. */
+  measure(params: Uint8Array): Promise<number>;
+  setModel(params: Uint8Array): Promise<void>;
+  generate(args: GenerateArgs, onEvent: (event: GenerationEvent) => void, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}>;
+
+/** Starts a thread named for its job. One that dies is started anew at the next call. */
+export function startEngineThread(job: string, data: EngineThreadData, log: Logger): EngineThread {
+  let channel: WorkerChannel | null = null;
+  let closed = false;
+
+  function connected(): WorkerChannel {
+    if (closed) throw new Error(`the ${job} thread is closed`);
+    if (channel === null) {
+      const worker = new Worker(new URL('./engine-worker.js', import.meta.url), { workerData: data, name: job });
+      channel = connectWorker(worker, (reason) => {
+        log.error('engine thread ended', { job, reason });
+        channel = null;
+      });
+    }
+    return channel;
+  }
+
+  return {
+    hello: () => connected().call('hello', null),
+    train: (args, onStep, signal) => connected().call('train', args, { signal, onEvent: onStep as (value: never) => void }),
+    audit: (args, answer, signal) =>
+      connected().call('audit', args, {
+        signal,
+        onAsk: (question, step: never) => answer(question === 'state' ? { question, step } : { question: 'update' }),
+      }),
+    aggregate: (args) => connected().call('aggregate', args),
+    measure: (params) => connected().call('measure', { params }),
+    setModel: async (params) => {
+      await connected().call('setModel', { params });
+    },
+    generate: async (args, onEvent, signal) => {
+      await connected().call('generate', args, { signal, onEvent: onEvent as (value: never) => void });
+    },
+    async close() {
+      closed = true;
+      await channel?.close();
+      channel = null;
+    },
+  };
+}

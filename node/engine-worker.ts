@@ -1,0 +1,154 @@
+// Owns an engine thread: one executor, and the heavy work of a node on it (rounds, audits, aggregation, evaluation, chat).
+// Work on step runners is done one task at a time; chat requests share their own programs.
+
+import { mkdirSync } from 'node:fs';
+import { parentPort, workerData } from 'node:worker_threads';
+import { present } from '../base/check.ts';
+import { unwrap } from '../base/fault.ts';
+import { createExecutor } from '../engine/executor.ts';
+import { aggregate } from '../trainer/aggregate.ts';
+import { auditCommit, judgeStep } from '../trainer/audit.ts';
+import { type Dataset, openDataset, parseManifest } from '../trainer/dataset.ts';
+import { type Generator, createGenerator } from '../trainer/generate.ts';
+import { type HeldOutMeter, createHeldOutMeter } from '../trainer/held-out.ts';
+import { type SlotTask, createSlotTask } from '../trainer/replay.ts';
+import { openRoundStore } from '../trainer/round-store.ts';
+import { runLearningRound } from '../trainer/round.ts';
+import { taskIdentity } from '../trainer/rules.ts';
+import { type StepRunner, createStepRunner, floats } from '../trainer/step-runner.ts';
+import { decodeUpdate } from '../trainer/update.ts';
+import type {
+  AggregateAnswer,
+  AggregateArgs,
+  AuditAnswer,
+  AuditArgs,
+  EngineThreadData,
+  GenerateArgs,
+  HelloAnswer,
+  MeasureArgs,
+  ModelArgs,
+  TrainAnswer,
+  TrainArgs,
+  TrainStepEvent,
+} from './engine-calls.ts';
+import { ROUND_STATE_BYTES } from './limits.ts';
+import { type CallContext, serveCalls } from './worker-channel.ts';
+
+const data = workerData as EngineThreadData;
+const { training, rules } = data;
+const executor = await createExecutor({ backend: data.backend, threads: data.threads });
+
+let openedDataset: Dataset | null = null;
+const runners = new Map<number, StepRunner>();
+let meter: HeldOutMeter | null = null;
+let generator: Generator | null = null;
+let turn: Promise<unknown> = Promise.resolve();
+
+function dataset(): Dataset {
+  openedDataset ??= unwrap(openDataset(unwrap(parseManifest(data.manifestText)), new Uint8Array(data.dataset)));
+  return openedDataset;
+}
+
+function runnerFor(capacity: number): StepRunner {
+  const batch = capacity * rules.batch;
+  let runner = runners.get(batch);
+  if (runner === undefined) {
+    runner = createStepRunner(executor, training.model, { batch, seq: rules.sequenceLength });
+    runners.set(batch, runner);
+  }
+  return runner;
+}
+
+function slotTask({ spec, slot, base }: Pick<TrainArgs, 'spec' | 'slot' | 'base'>): SlotTask {
+  const capacity = present(spec.capacities[slot], 'capacity of the slot');
+  return createSlotTask({ spec, slot, rules, dataset: dataset(), runner: runnerFor(capacity), base });
+}
+
+/** Runs tasks that use a step runner one after the other. */
+function inTurn<T>(action: () => Promise<T>): Promise<T> {
+  const next = turn.then(action, action);
+  turn = next.catch(() => null);
+  return next;
+}
+
+async function train(args: TrainArgs, context: CallContext): Promise<TrainAnswer> {
+  const task = slotTask(args);
+  mkdirSync(args.folder, { recursive: true });
+  const store = openRoundStore({
+    folder: args.folder,
+    identity: taskIdentity(args.spec, args.slot, rules, task.dataset.root),
+    steps: rules.steps,
+    stateBytes: task.runner.state.length,
+    maxBytes: ROUND_STATE_BYTES,
+  });
+  const result = await runLearningRound(task, {
+    store,
+    signal: context.signal,
+    onStep: (report) => context.event(report satisfies TrainStepEvent),
+  });
+  if (!result.ok) return { ok: false, reason: result.reason, step: result.step };
+  return { ok: true, commit: result.commit, update: result.update, resumedAt: result.resumedAt };
+}
+
+async function audit(args: AuditArgs, context: CallContext): Promise<AuditAnswer> {
+  const task = slotTask(args);
+  const options = {
+    commit: args.commit,
+    salt: args.salt,
+    signal: context.signal,
+    fetchState: async (step: number) => (await context.ask('state', step)) as Uint8Array | null,
+    fetchUpdate: async () => (await context.ask('update', null)) as Uint8Array | null,
+  };
+  return args.task.kind === 'audit'
+    ? auditCommit(task, { ...options, sample: args.task.sample })
+    : judgeStep(task, args.task.step, options);
+}
+
+async function sum({ base, updates }: AggregateArgs): Promise<AggregateAnswer> {
+  const accepted = updates.map(({ bytes, capacity }) => ({ update: unwrap(decodeUpdate(bytes, base.length / 4)), capacity }));
+  const { params, modelRoot } = aggregate(floats(base), accepted, rules.outer);
+  return { params: new Uint8Array(params.buffer, params.byteOffset, params.byteLength), modelRoot };
+}
+
+async function measure({ params }: MeasureArgs): Promise<number> {
+  meter ??= createHeldOutMeter({
+    executor,
+    config: training.model,
+    dataset: dataset(),
+    batch: rules.batch,
+    sequences: data.heldOutSequences,
+  });
+  return unwrap(await meter.measure(params));
+}
+
+async function setModel({ params }: ModelArgs): Promise<null> {
+  if (generator === null) generator = createGenerator({ executor, config: training.model, params });
+  else await generator.setParams(params);
+  return null;
+}
+
+async function generate(args: GenerateArgs, context: CallContext): Promise<null> {
+  const { temperature, topP, seed, frequencyPenalty, presencePenalty, topLogprobs } = args;
+  const sampling = { temperature, topP, seed, frequencyPenalty, presencePenalty, topLogprobs, logitBias: new Map(args.logitBias) };
+  const events = unwrap(
+    present(generator, 'model of the chat thread').generate({
+      prompt: args.prompt,
+      maxTokens: args.maxTokens,
+      stopTokens: args.stopTokens,
+      sampling,
+      signal: context.signal,
+    }),
+  );
+  for await (const event of events) context.event(event);
+  return null;
+}
+
+serveCalls(present(parentPort, 'parent of the engine thread'), {
+  hello: async (): Promise<HelloAnswer> => ({ description: executor.description }),
+  train: (args: TrainArgs, context: CallContext) => inTurn(() => train(args, context)),
+  audit: (args: AuditArgs, context: CallContext) => inTurn(() => audit(args, context)),
+  aggregate: (args: AggregateArgs) => inTurn(() => sum(args)),
+  measure: (args: MeasureArgs) => inTurn(() => measure(args)),
+  setModel: (args: ModelArgs) => setModel(args),
+  generate: (args: GenerateArgs, context: CallContext) => generate(args, context),
+});
