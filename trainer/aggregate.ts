@@ -4,7 +4,7 @@
 import { check, present } from '../base/check.ts';
 import { stateRoot } from '../base/merkle.ts';
 import { MAX_CAPACITY, MAX_SLOTS } from './limits.ts';
-import { CHUNK, LEAST_EXPONENT, type Update } from './update.ts';
+import { CHUNK, LEAST_EXPONENT, type Update, powerOfTwo } from './update.ts';
 
 export type OuterStep = Readonly<{
   /** eta = numerator / 2^shift. */
@@ -64,13 +64,13 @@ function outerStep(
   const total = shares.reduce((sum, share) => sum + share.weight, 0);
   const params = base.slice();
   if (total === 0) return params;
-  const eta = (outer.outerEtaNumerator / 2 ** outer.outerEtaShift) * 2 ** LEAST_EXPONENT;
+  const eta = outer.outerEtaNumerator * powerOfTwo(LEAST_EXPONENT - outer.outerEtaShift);
   const sum = new Float64Array(CHUNK);
   for (let start = 0, chunk = 0; start < params.length; start += CHUNK, chunk++) {
     const length = Math.min(CHUNK, params.length - start);
     sum.fill(0);
     for (const [index, { update }] of accepted.entries()) {
-      const factor = present(shares[index], 'share').clipped * 2 ** (update.shifts[chunk] as number);
+      const factor = present(shares[index], 'share').clipped * powerOfTwo(update.shifts[chunk] as number);
       const values = update.values.subarray(start, start + length);
       for (let i = 0; i < length; i++) sum[i] = (sum[i] as number) + (values[i] as number) * factor;
     }

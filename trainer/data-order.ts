@@ -24,7 +24,7 @@ export function createDataOrder(datasetRoot: Uint8Array, sequences: number): Dat
     'createDataOrder: sequences out of range',
   );
   let halfBits = 1;
-  while (2 ** (2 * halfBits) < sequences) halfBits++;
+  while ((1 << halfBits) * (1 << halfBits) < sequences) halfBits++;
   // Both walks end: the permutation of the larger domain returns into it, as it returns to its start at the latest.
   function walk(epoch: number, start: number, forward: boolean): number {
     const key = taggedHash('data-order', datasetRoot, u64be(epoch));
@@ -48,7 +48,7 @@ export function createDataOrder(datasetRoot: Uint8Array, sequences: number): Dat
 
 /** Permutation of 0 .. 2^(2 halfBits) - 1, or its inverse. */
 function feistel(key: Uint8Array, halfBits: number, value: number, forward: boolean): number {
-  const half = 2 ** halfBits;
+  const half = 1 << halfBits;
   let left = Math.floor(value / half);
   let right = value % half;
   for (let i = 0; i < FEISTEL_ROUNDS; i++) {

@@ -54,7 +54,7 @@ export function learningRate(schedule: Schedule, step: number): number {
 
 /** (1 + cos(pi t)) / 2 for 0 <= t <= 1, by the Taylor polynomial of the sine around the middle; within 1e-9. */
 export function fallingHalfCosine(t: number): number {
-  const x = 3.141592653589793 * (t - 0.5);
+  const x = Math.PI * (t - 0.5);
   const square = x * x;
   // sin(x) / x, Horner from the term of x^14.
   let sum = 1 - square / 210;

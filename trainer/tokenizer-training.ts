@@ -47,7 +47,7 @@ function countWords(texts: Iterable<string>): Word[] {
 
 function countPairs(words: readonly Word[]): Map<number, Pair> {
   const pairs = new Map<number, Pair>();
-  words.forEach((word, index) => addPairs(word, index, 1, pairs));
+  for (const [index, word] of words.entries()) addPairs(word, index, 1, pairs);
   return pairs;
 }
 

@@ -27,8 +27,8 @@ export function updateSize(parameters: number): number {
   return HEADER_BYTES + Math.ceil(parameters / CHUNK) + parameters;
 }
 
-/** Codec 1 of base - final, both finite and of equal length. */
-export function encodeUpdate(base: Float32Array, final: Float32Array): Uint8Array {
+/** Codec 1 of base - final, of equal length; null when a difference is not finite, which no valid round ends with. */
+export function encodeUpdate(base: Float32Array, final: Float32Array): Uint8Array | null {
   const parameters = base.length;
   check(parameters > 0 && parameters <= MAX_PARAMETERS && final.length === parameters, 'encodeUpdate: sizes differ');
   const shifts = new Uint8Array(Math.ceil(parameters / CHUNK));
@@ -40,12 +40,12 @@ export function encodeUpdate(base: Float32Array, final: Float32Array): Uint8Arra
     let most = 0;
     for (let i = 0; i < length; i++) {
       const difference = Math.fround((base[start + i] as number) - (final[start + i] as number));
-      check(Number.isFinite(difference), 'encodeUpdate: a parameter is not finite');
+      if (!Number.isFinite(difference)) return null;
       delta[i] = difference;
       most = Math.max(most, Math.abs(difference));
     }
     const shift = shiftFor(most);
-    const unit = 2 ** (shift + LEAST_EXPONENT);
+    const unit = powerOfTwo(shift + LEAST_EXPONENT);
     shifts[chunk] = shift;
     // Dividing by a power of two is exact, so there is one rounding: to the nearest integer, ties to even.
     for (let i = 0; i < length; i++) values[start + i] = clamp(roundToEven((delta[i] as number) / unit));
@@ -53,10 +53,18 @@ export function encodeUpdate(base: Float32Array, final: Float32Array): Uint8Arra
   return concat(Uint8Array.of(DENSE_INT8), u32be(parameters), shifts, new Uint8Array(values.buffer));
 }
 
+/** 2^exponent by products of 2 or 1/2: exact, and no library's pow is asked. */
+export function powerOfTwo(exponent: number): number {
+  let power = 1;
+  for (let i = 0; i < exponent; i++) power *= 2;
+  for (let i = 0; i > exponent; i--) power /= 2;
+  return power;
+}
+
 /** Least scale whose 127 steps reach `most`; the greatest scale when none does (values then saturate). */
 function shiftFor(most: number): number {
   for (let exponent = LEAST_EXPONENT; exponent < MOST_EXPONENT; exponent++) {
-    if (most <= 127 * 2 ** exponent) return exponent - LEAST_EXPONENT;
+    if (most <= 127 * powerOfTwo(exponent)) return exponent - LEAST_EXPONENT;
   }
   return MOST_EXPONENT - LEAST_EXPONENT;
 }
@@ -94,8 +102,10 @@ export function decodeUpdate(bytes: Uint8Array, parameters: number): Result<Upda
 /** The exact f32 differences an update stands for. */
 export function updateValues(update: Update): Float32Array {
   const out = new Float32Array(update.parameters);
-  for (let i = 0; i < out.length; i++) {
-    out[i] = (update.values[i] as number) * 2 ** ((update.shifts[Math.floor(i / CHUNK)] as number) + LEAST_EXPONENT);
+  for (const [chunk, shift] of update.shifts.entries()) {
+    const unit = powerOfTwo(shift + LEAST_EXPONENT);
+    const end = Math.min((chunk + 1) * CHUNK, out.length);
+    for (let i = chunk * CHUNK; i < end; i++) out[i] = (update.values[i] as number) * unit;
   }
   return out;
 }

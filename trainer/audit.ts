@@ -1,0 +1,199 @@
+// Owns judging a committed round by re-execution: structure, sampled steps, the update. A verdict is a pure function of the
+// commitment and the data, or it is 'unavailable'. Rules J-1 to J-8 of docs/protocol/learning-round.md.
+
+import { concat, equal, u32be } from '../base/bytes.ts';
+import { check, present } from '../base/check.ts';
+import { sha256, taggedHash } from '../base/hash.ts';
+import { stateRoot } from '../base/merkle.ts';
+import type { CommitRecord } from './commit.ts';
+import { type SentLeaf, type StepLeaf, chainHead, completeLeaves, decodeLeaves, traceRoot } from './leaf.ts';
+import { type SlotTask, breathe, executeStep, stepData } from './replay.ts';
+import { floats, startFromBase } from './step-runner.ts';
+import { encodeUpdate, updateSize } from './update.ts';
+
+/** Step of a verdict about the commitment as a whole and no single step (system contracts: the same number). */
+export const STRUCTURE_STEP = 0xffff_ffff;
+
+export type AuditVerdict =
+  /** `digest` holds what only an execution of the sampled steps produces, under the auditor's salt. */
+  | Readonly<{ verdict: 'valid'; digest: Uint8Array }>
+  | Readonly<{ verdict: 'invalid'; step: number; reason: string }>
+  | Readonly<{ verdict: 'unavailable'; reason: string }>;
+
+export type AuditOptions = Readonly<{
+  commit: CommitRecord;
+  /** Steps to re-execute, ascending (sample.ts). */
+  sample: readonly number[];
+  /** Something of the auditor's own, such as its address: digests of two auditors never agree. */
+  salt: Uint8Array;
+  /** State before a step as a peer serves it (step `steps`: the final state), or null. It is checked against its root. */
+  fetchState?: (step: number) => Promise<Uint8Array | null>;
+  /** The encoded update as a peer or blob store serves it, or null. */
+  fetchUpdate: () => Promise<Uint8Array | null>;
+  /** Rebuild what nobody serves by replay from the base; without it such a step is unavailable. Default true. */
+  replay?: boolean;
+  signal?: AbortSignal;
+}>;
+
+type Invalid = Extract<AuditVerdict, { verdict: 'invalid' }>;
+type Refusal = Exclude<AuditVerdict, { verdict: 'valid' }>;
+
+/** Audits one commitment: first its structure, then the sampled steps in order, then that the update is the final state's. */
+export async function auditCommit(task: SlotTask, options: AuditOptions): Promise<AuditVerdict> {
+  const { commit, sample, salt } = options;
+  const structure = checkStructure(task, commit);
+  if ('verdict' in structure) return structure;
+  const digests: Uint8Array[] = [];
+  const walk = createWalk(task, structure.leaves, options);
+  for (const step of sample) {
+    check(Number.isInteger(step) && step >= 0 && step < task.rules.steps, 'auditCommit: sampled step out of range');
+    const refusal = (await walk.reach(step)) ?? (await walk.advance());
+    if (refusal !== null) return refusal;
+    digests.push(u32be(step), taggedHash('audit-interior', salt, task.runner.gradients));
+  }
+  const refusal = await checkUpdate(task, commit, walk, options);
+  return refusal ?? { verdict: 'valid', digest: taggedHash('audit-digest', salt, ...digests) };
+}
+
+/** Judges one accusation: the accused step, or with {@link STRUCTURE_STEP} the commitment's structure and update. */
+export async function judgeStep(
+  task: SlotTask,
+  step: number,
+  options: Omit<AuditOptions, 'sample'>,
+): Promise<AuditVerdict> {
+  if (step === STRUCTURE_STEP) return auditCommit(task, { ...options, sample: [] });
+  if (!Number.isInteger(step) || step < 0 || step >= task.rules.steps) {
+    // The accusation names a step that no round has: nothing can be wrong with it.
+    return { verdict: 'valid', digest: taggedHash('audit-digest', options.salt) };
+  }
+  const structure = checkStructure(task, options.commit);
+  if ('verdict' in structure) return structure;
+  const walk = createWalk(task, structure.leaves, options);
+  const refusal = (await walk.reach(step)) ?? (await walk.advance());
+  if (refusal !== null) return refusal;
+  const interior = taggedHash('audit-interior', options.salt, task.runner.gradients);
+  return { verdict: 'valid', digest: taggedHash('audit-digest', options.salt, u32be(step), interior) };
+}
+
+/** What needs no execution: every field that follows from the round or from other fields. */
+export function checkStructure(
+  task: SlotTask,
+  commit: CommitRecord,
+): Invalid | Readonly<{ leaves: readonly StepLeaf[] }> {
+  const { spec, slot, rules, runner } = task;
+  check(equal(stateRoot(task.base), spec.baseRoot), "checkStructure: our base does not have the round's base root");
+  const refuse = (reason: string): Invalid => ({ verdict: 'invalid', step: STRUCTURE_STEP, reason });
+  if (commit.round !== spec.round) return refuse(`round is ${commit.round}, not ${spec.round}`);
+  if (commit.capacity !== spec.capacities[slot])
+    return refuse(`capacity is ${commit.capacity}, not ${spec.capacities[slot]}`);
+  if (!equal(commit.baseRoot, spec.baseRoot)) return refuse("base root is not the round's");
+  if (!equal(commit.kernelSpec, rules.kernelSpec)) return refuse("kernel specification is not the round's");
+  if (!equal(commit.programHash, rules.programHash)) return refuse("program hash is not the round's");
+  const size = updateSize(runner.parameterBytes / 4);
+  if (commit.updateSize !== size) return refuse(`update size is ${commit.updateSize}, not ${size}`);
+  const sent = decodeLeaves(commit.leaves, rules.steps);
+  if (!sent.ok) return refuse(sent.message);
+  const last = present(sent.value.at(-1), 'last leaf');
+  if (!equal(commit.finalStateRoot, last.stateRoot)) return refuse("final state root is not the last leaf's");
+  if (!equal(commit.gradChainHead, chainHead({ ...spec, slot }, sent.value)))
+    return refuse('gradient chain head differs');
+  const leaves = completeLeaves(
+    sent.value,
+    sent.value.map((_, step) => stepData(task, step).root),
+  );
+  if (!equal(commit.traceRoot, traceRoot(leaves))) return refuse('trace root differs');
+  return { leaves };
+}
+
+/** The runner's state on its way through a trace. It holds the committed state before step `at()`, or nothing known. */
+type Walk = Readonly<{
+  /** Brings the committed state before a step into the runner. */
+  reach(step: number): Promise<Refusal | null>;
+  /** Executes the step whose start is in the runner and compares its leaf. */
+  advance(): Promise<Refusal | null>;
+}>;
+
+function createWalk(task: SlotTask, leaves: readonly StepLeaf[], options: Omit<AuditOptions, 'sample'>): Walk {
+  let at: number | null = null;
+  async function advance(): Promise<Refusal | null> {
+    const step = present(at, 'start state');
+    at = null;
+    await breathe();
+    if (options.signal?.aborted === true) return { verdict: 'unavailable', reason: 'aborted' };
+    const outcome = executeStep(task, step);
+    if (!outcome.ok) {
+      const reason = `re-execution left its range: ${outcome.reason} at instruction ${outcome.instruction} (${outcome.op})`;
+      return { verdict: 'invalid', step, reason };
+    }
+    const difference = leafDifference(present(leaves[step], 'leaf'), outcome.leaf);
+    if (difference !== null) return { verdict: 'invalid', step, reason: `${difference} differs in re-execution` };
+    at = step + 1;
+    return null;
+  }
+  async function reach(step: number): Promise<Refusal | null> {
+    if (at === step) return null;
+    if (step > 0) {
+      const served = (await options.fetchState?.(step)) ?? null;
+      const root = present(leaves[step - 1], 'leaf before').stateRoot;
+      if (served !== null && served.length === task.runner.state.length && equal(stateRoot(served), root)) {
+        task.runner.state.set(served);
+        at = step;
+        return null;
+      }
+      if (options.replay === false)
+        return { verdict: 'unavailable', reason: `state before step ${step} is not served` };
+    }
+    // Replay compares every leaf on its way, so a state it reaches is the committed one.
+    if (at === null || at > step) {
+      startFromBase(task.runner, task.base);
+      at = 0;
+    }
+    while (at < step) {
+      const refusal = await advance();
+      if (refusal !== null) return refusal;
+    }
+    return null;
+  }
+  return { reach, advance };
+}
+
+function leafDifference(stated: StepLeaf, found: StepLeaf): string | null {
+  if (!equal(stated.gradRoot, found.gradRoot)) return 'gradient root';
+  if (!equal(stated.stateRoot, found.stateRoot)) return 'state root';
+  return stated.lossBits === found.lossBits ? null : 'loss';
+}
+
+/**
+ * The committed update must be the codec of base minus the committed final state. Bytes that do not have the committed hash
+ * are somebody's wrong answer, not the trainer's: unavailable. The trainer is judged by the hash alone.
+ */
+async function checkUpdate(
+  task: SlotTask,
+  commit: CommitRecord,
+  walk: Walk,
+  options: AuditOptions,
+): Promise<Refusal | null> {
+  const refusal = await walk.reach(task.rules.steps);
+  if (refusal !== null) return refusal;
+  const { runner, base } = task;
+  const expected = encodeUpdate(floats(base), floats(runner.state.slice(0, runner.parameterBytes)));
+  if (expected === null || !equal(sha256(expected), commit.updateHash)) {
+    return { verdict: 'invalid', step: STRUCTURE_STEP, reason: 'update is not the codec of base minus final state' };
+  }
+  const served = await options.fetchUpdate();
+  if (served === null) return { verdict: 'unavailable', reason: 'update is not served' };
+  if (!equal(served, expected))
+    return { verdict: 'unavailable', reason: 'served update does not have the committed hash' };
+  return null;
+}
+
+/** Leaves of a commitment as sent, for showing losses; null when their number is not the round's. */
+export function committedLeaves(commit: CommitRecord, steps: number): readonly SentLeaf[] | null {
+  const leaves = decodeLeaves(commit.leaves, steps);
+  return leaves.ok ? leaves.value : null;
+}
+
+/** Digest of a verdict that is not VALID: its reason, so that logs can be matched to transactions. */
+export function refusalDigest(verdict: Refusal): Uint8Array {
+  return taggedHash('audit-refusal', concat(Buffer.from(verdict.verdict, 'utf8'), Buffer.from(verdict.reason, 'utf8')));
+}

@@ -1,0 +1,66 @@
+// Owns one training step as rounds and audits see it: a state, a batch in, gradients and a loss out. The program is
+// train-program.ts, the arithmetic engine/.
+
+import { check, present } from '../base/check.ts';
+import type { Executor, RunOutcome } from '../engine/executor.ts';
+import { fillBatch } from './dataset.ts';
+import type { BatchShape, ModelConfig } from './model.ts';
+import { INPUTS, OUTPUTS, buildTrainProgram, fillConstants, gradientBytes, parameterBytes } from './train-program.ts';
+
+export type StepInput = Readonly<{ sequences: readonly Uint16Array[]; seed: Int32Array; hyper: Float32Array }>;
+
+export type StepRunner = Readonly<{
+  /** Sequences of a step: capacity x batch. */
+  rows: number;
+  /** Bytes of the parameters, a prefix of the state; first and second moments follow, as long each. */
+  parameterBytes: number;
+  /** Live view of params ‖ m ‖ v. */
+  state: Uint8Array;
+  /** Live view of the last step's gradients, laid out as the parameters. */
+  gradients: Uint8Array;
+  /** Mean loss of the last step, an f32. */
+  loss(): number;
+  /** One step on the state, in place. After a failure the state is unspecified. */
+  step(input: StepInput): RunOutcome;
+  close(): void;
+}>;
+
+/** The real step: the traced training program on an executor. */
+export function createStepRunner(executor: Executor, config: ModelConfig, shape: BatchShape): StepRunner {
+  const program = buildTrainProgram(config, shape);
+  const loaded = executor.load(program);
+  fillConstants(loaded, config, shape);
+  const tokens = loaded.view(INPUTS.tokens) as Int32Array;
+  const targets = loaded.view(INPUTS.targets) as Int32Array;
+  const bytes = parameterBytes(config);
+  const state = loaded.stateBytes();
+  check(state.length === 3 * bytes, 'createStepRunner: state is params, m, v of one layout');
+  return {
+    rows: shape.batch,
+    parameterBytes: bytes,
+    state,
+    gradients: gradientBytes(program, loaded, config),
+    loss: () => present(loaded.view(OUTPUTS.loss)[0], 'loss'),
+    step({ sequences, seed, hyper }) {
+      check(sequences.length === shape.batch, 'step: batch has another size');
+      fillBatch(sequences, tokens, targets);
+      loaded.view(INPUTS.seed).set(seed);
+      loaded.view(INPUTS.hyper).set(hyper);
+      return loaded.run();
+    },
+    close: () => loaded.close(),
+  };
+}
+
+/** Puts the start of a round into a runner: base parameters, moments zero. */
+export function startFromBase(runner: StepRunner, base: Uint8Array): void {
+  check(base.length === runner.parameterBytes, 'startFromBase: base of another model');
+  runner.state.set(base);
+  runner.state.fill(0, base.length);
+}
+
+/** f32 view of bytes; copies when they are not aligned. */
+export function floats(bytes: Uint8Array): Float32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+}
