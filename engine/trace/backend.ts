@@ -93,8 +93,8 @@ function ensureRegistered(): void {
   const tf = tfjs();
   tf.registerBackend(TRACE_BACKEND, makeBackend);
   for (const name of [tf.Identity, tf.Reshape, tf.Cast]) registerTraceKernel(name, alias);
-  registerTraceKernel(tf.Add, ({ a, b }) => addValues([valueOf(a, 'Add a'), valueOf(b, 'Add b')]));
-  registerTraceKernel(tf.AddN, (inputs) => addValues(Object.values(inputs).map((info) => valueOf(info, 'AddN input'))));
+  registerTraceKernel(tf.Add, ({ a, b }) => addValues([a, b]));
+  registerTraceKernel(tf.AddN, (inputs) => addValues(Object.values(inputs)));
   registerTraceKernel(tf.Multiply, multiply);
   registerTraceKernel(tf.ZerosLike, ({ x }) => infoOf(activeRecorder().constant(0, 'f32', present(x, 'x').shape)));
   for (const install of registrations) install();
@@ -154,26 +154,30 @@ function alias({ x }: TfKernelInputs, attrs: TfAttributes): TfTensorInfo {
   return infoOf(anyValueOf(info, 'alias input'), shape);
 }
 
-function addValues(values: readonly Value[]): TfTensorInfo {
-  const [first, ...rest] = values;
-  let sum = present(first, 'trace: AddN of nothing; first input');
+function addValues(infos: readonly (TfTensorInfo | undefined)[]): TfTensorInfo {
+  const [first, ...rest] = infos.map((info) => valueOf(info, 'Add operand'));
+  let sum = present(first, 'trace: AddN of nothing; first operand');
   for (const next of rest) {
     const equal = `${next.shape}` === `${sum.shape}`;
     check(equal, `trace: Add of [${sum.shape}] and [${next.shape}] would broadcast, which has no instruction`);
     sum = present(activeRecorder().record('add', [sum, next], [sum.shape])[0], 'add output');
   }
-  return infoOf(sum);
+  return infoOf(sum, present(infos[0], 'Add operand').shape);
 }
 
 /** A product with one constant factor is a scaling; any other product has no instruction. */
 function multiply({ a, b }: TfKernelInputs): TfTensorInfo {
   const left = anyValueOf(a, 'Multiply a');
   const right = anyValueOf(b, 'Multiply b');
+  if (left.fill !== null && right.fill !== null) {
+    const shape = left.shape.length > right.shape.length ? left.shape : right.shape;
+    return infoOf(activeRecorder().constant(left.fill * right.fill, 'f32', shape));
+  }
   const [factor, info] = left.fill !== null ? [left.fill, b] : [right.fill, a];
   check(factor !== null, 'trace: TensorFlow.js kernel Multiply of two tensors has no tensor-program instruction');
   const value = valueOf(info, 'Multiply operand');
-  check(value.fill === null, 'trace: Multiply of two constants has no tensor-program instruction');
-  return infoOf(present(activeRecorder().record('scale', [value], [value.shape], { factor })[0], 'scale output'));
+  const [scaled] = activeRecorder().record('scale', [value], [value.shape], { factor });
+  return infoOf(present(scaled, 'scale output'), present(info, 'Multiply operand').shape);
 }
 
 /** Constants enter through here (TensorFlow.js makes ones and zeros in its gradients): only uniform ones are known. */
