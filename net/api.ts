@@ -18,7 +18,10 @@ export type Topic = 'consensus' | 'transactions' | 'learning';
  */
 export type Verdict = 'accept' | 'ignore' | 'reject';
 
-/** Called once per distinct message of a topic, never for one's own. Throwing counts as `ignore` and is logged. */
+/**
+ * Called for each distinct message of a topic, never for one's own. One that was accepted or rejected does not come
+ * again (within `seenMs`); one that was ignored may. Throwing counts as `ignore` and is logged.
+ */
 export type Receive = (bytes: Uint8Array, from: PeerKey) => Verdict | Promise<Verdict>;
 
 export type Role = 'authority' | 'trainer' | 'regular';

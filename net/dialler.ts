@@ -21,6 +21,9 @@ type Stranger = Schedule & {
 };
 type Schedule = { nextMs: number; waitMs: number; dialling: boolean };
 
+/** Introductions that failed for no lasting reason: the usual backoff applies. */
+const PASSING_FAULTS: ReadonlySet<string> = new Set(['stream-failed', 'request-timeout', 'not-connected', 'stopped']);
+
 export type Dialler = Readonly<{
   connect(address: string): Result<void>;
   /** Answers a peer that asks for others. */
@@ -98,13 +101,9 @@ export function createDialler(options: DiallerOptions): Dialler {
     const endpoints = due.some((boot) => boot.peer === null) ? seenEndpoints() : null;
     for (const boot of due) {
       boot.peer ??= endpoints?.get(endpointOf(boot.address)) ?? null;
-      if (boot.peer !== null && isConnected(boot.peer)) {
-        if (!table.has(boot.peer)) continue;
-        boot.waitMs = limits.redialMinMs;
-        boot.nextMs = time;
-        continue;
-      }
-      if (time < boot.nextMs) continue;
+      if (boot.peer !== null && table.has(boot.peer)) Object.assign(boot, schedule());
+      else if (time < boot.nextMs) continue;
+      if (boot.peer !== null && (isConnected(boot.peer) || book.get(boot.peer)?.dialling === true)) continue;
       dialBoot(boot).catch((error: unknown) => log('error', 'dialling failed', { error: String(error) }));
     }
   }
@@ -119,6 +118,8 @@ export function createDialler(options: DiallerOptions): Dialler {
       const isWanted = options.isAuthority && stranger.isAuthority;
       if (!isWanted && (total >= limits.wantPeers || outbound >= limits.maxOutbound)) continue;
       if (stranger.dialling || time < stranger.nextMs || stranger.addresses.length === 0) continue;
+      // A boot node's own schedule dials it; two dials at once would make two connections, one of which is cut.
+      if (boots.some((boot) => boot.peer === stranger.peer)) continue;
       if (options.isBanned(stranger.peer) || isConnected(stranger.peer)) continue;
       total += 1;
       outbound += 1;
@@ -196,6 +197,7 @@ export function createDialler(options: DiallerOptions): Dialler {
       Object.assign(entry, schedule(), { hasJoined: true, isAuthority: table.isCurrentAuthority(peer) });
     },
     refused(peer, refusal) {
+      if (PASSING_FAULTS.has(refusal.code)) return;
       const nextMs = now() + limits.refusedRedialMs;
       for (const boot of boots) if (boot.peer === peer) boot.nextMs = nextMs;
       const entry = book.get(peer);

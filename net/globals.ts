@@ -28,6 +28,9 @@ class LimitedWebSocket extends WsWebSocket {
       maxPayload: NET_LIMITS.wsFrameBytes,
       handshakeTimeout: NET_LIMITS.dialMs,
     });
+    // The dialler hears of a failed opening through its own listener, and of a later failure through `close`; without
+    // this one a bad frame from the remote end would be an unheard `error` event, which ends the process.
+    this.on('error', () => undefined);
   }
 }
 

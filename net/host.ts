@@ -31,6 +31,8 @@ export type HostOptions = Readonly<{
   denyPeer(peer: PeerKey): boolean;
   /** True to refuse an inbound socket by its remote multiaddr, before any cryptography. */
   denyInbound(remoteAddress: string): boolean;
+  /** A socket was closed for frames that are not WebSocket or over a limit. */
+  onBadFrame(reason: string): void;
   /** Score that gossip adds to its own: 0 or negative. */
   peerScore(peer: PeerKey): number;
 }>;
@@ -50,7 +52,7 @@ export async function createHost(options: HostOptions): Promise<Result<Readonly<
     ]);
   const { limits } = options;
   const gossip = await gossipService(options);
-  const transport = await webSocketTransport(limits);
+  const transport = await webSocketTransport(options);
   const host = (await createLibp2p<HostServices>({
     start: false,
     privateKey: await keys.generateKeyPairFromSeed('Ed25519', options.identityKeyBytes),
@@ -146,30 +148,30 @@ async function gossipService(options: HostOptions): Promise<unknown> {
   });
 }
 
-type ListenerParts = {
-  server: Server;
-  wsServer: { options: Record<string, unknown>; on(event: 'headers', call: (h: unknown, r: Request) => void): void };
-};
+type WsSocket = Readonly<{ on(event: 'error', call: (error: Error) => void): void }>;
+type Upgraded = (ws: WsSocket, request: Request) => void;
+type Upgrade = (request: Request, socket: unknown, head: unknown, done: Upgraded) => void;
+type ListenerParts = { server: Server; wsServer: { options: Record<string, unknown>; handleUpgrade: Upgrade } };
 type Request = Readonly<{ socket: Socket }>;
 type TransportParts = { createListener(options: unknown): ListenerParts };
 
 /** The WebSocket transport with frame limits, and a deadline for sockets that do not finish the HTTP upgrade. */
-async function webSocketTransport(limits: NetLimits): Promise<(components: never) => unknown> {
+async function webSocketTransport(options: HostOptions): Promise<(components: never) => unknown> {
   const { webSockets } = await import('@libp2p/websockets');
-  const factory = webSockets({ http: { maxHeaderSize: 16_384, headersTimeout: limits.handshakeMs } });
+  const factory = webSockets({ http: { maxHeaderSize: 16_384, headersTimeout: options.limits.handshakeMs } });
   return (components) => {
     const transport = factory(components) as unknown as TransportParts;
     const createListener = transport.createListener.bind(transport);
     transport.createListener = (listenerOptions) => {
       const listener = createListener(listenerOptions);
-      guardListener(listener, limits);
+      guardListener(listener, options);
       return listener;
     };
     return transport;
   };
 }
 
-function guardListener({ server, wsServer }: ListenerParts, limits: NetLimits): void {
+function guardListener({ server, wsServer }: ListenerParts, { limits, onBadFrame }: HostOptions): void {
   Object.assign(wsServer.options, {
     maxPayload: limits.wsFrameBytes,
     maxFragments: limits.wsFragments,
@@ -188,10 +190,15 @@ function guardListener({ server, wsServer }: ListenerParts, limits: NetLimits): 
       waiting.delete(socket);
     });
   });
-  wsServer.on('headers', (_headers, request) => {
-    clearTimeout(waiting.get(request.socket));
-    waiting.delete(request.socket);
-  });
+  const upgrade = wsServer.handleUpgrade.bind(wsServer);
+  wsServer.handleUpgrade = (request, socket, head, done) =>
+    upgrade(request, socket, head, (ws, same) => {
+      clearTimeout(waiting.get(request.socket));
+      waiting.delete(request.socket);
+      // libp2p listens for `close` only, and an `error` event nobody hears ends the process: any bad frame would do.
+      ws.on('error', ({ message }) => onBadFrame(message));
+      done(ws, same);
+    });
   // A socket that never sent a byte is unknown to the listener and would keep the server from closing.
   const close = server.close.bind(server);
   server.close = (callback) => {

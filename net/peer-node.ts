@@ -26,6 +26,9 @@ type Parts = Readonly<{
   dialler: Dialler;
 }>;
 
+/** libp2p closes a second connection to the same address as soon as it is open. */
+const DUPLICATE_MS = 1_000;
+
 /** Prefix of topics and protocols: only nodes of one genesis speak to each other. */
 export function networkPrefix(genesisHash: Uint8Array): string {
   return `/pol-node/${toHex(genesisHash.subarray(0, 4)).slice(2)}`;
@@ -57,6 +60,7 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<Result<P
     topics: TOPICS.map((topic) => topicName(prefix, topic)),
     denyPeer: (peer) => penalties.isBanned(peer),
     denyInbound: (address) => host !== null && isCrowded(host.getConnections(), address, limits),
+    onBadFrame: (reason) => options.log('debug', 'socket closed for a bad frame', { reason }),
     peerScore: (peer) => -penalties.points(peer),
   });
   if (!made.ok) return made;
@@ -191,13 +195,19 @@ function drop({ log }: PeerNodeOptions, disconnecting: Promise<void>): void {
 /** Hooks the parts to the host's events and one timer, and gives out the node. */
 function run(parts: Parts): PeerNode {
   const { options, limits, host, table, requests, gossip, dialler, penalties } = parts;
-  const onOpen = (event: CustomEvent<Connection>): void => table.opened(event.detail);
+  const openedMs = new WeakMap<Connection, number>();
+  const onOpen = (event: CustomEvent<Connection>): void => {
+    openedMs.set(event.detail, options.now());
+    table.opened(event.detail);
+  };
   const onClose = (event: CustomEvent<Connection>): void => {
     const peer = event.detail.remotePeer.toString();
     const others = host.getConnections(event.detail.remotePeer).filter((one) => one.status === 'open');
-    // Gossip may have lived on the closed one of two connections and would not move: start afresh.
+    const livedMs = options.now() - (openedMs.get(event.detail) ?? 0);
     if (others.length === 0) table.closed(peer);
-    else drop(options, table.disconnect(peer, 'one of two connections closed'));
+    // Gossip may have lived on the closed one of two connections and would not move: start afresh. A connection closed
+    // right after it opened was a duplicate that carried nothing yet.
+    else if (livedMs > DUPLICATE_MS) drop(options, table.disconnect(peer, 'one of two connections closed'));
   };
   host.addEventListener('connection:open', onOpen);
   host.addEventListener('connection:close', onClose);

@@ -326,6 +326,7 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
       for (const timer of timers) clearTimeout(timer);
       for (const one of waiting.values()) one.settle(false);
       listeners.clear();
+      entries.clear();
     },
   };
 }

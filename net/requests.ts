@@ -9,6 +9,8 @@ import type { NetLimits } from './limits.ts';
 import { type TokenBucket, tokenBucket } from './token-bucket.ts';
 import { FRAME, decodeFault, encodeFault, readFrame, sendFrame } from './wire.ts';
 
+/** What no honest peer sends, whatever happens to its connection. */
+const WILFUL: ReadonlySet<string> = new Set(['malformed-frame', 'too-large']);
 const NAME = /^[a-z0-9-]{1,40}$/;
 
 export type Requests = Readonly<{
@@ -116,9 +118,9 @@ export function createRequests(options: RequestsOptions): Requests {
     const frame = await readFrame(stream, caps.maxRequestBytes);
     if (!frame.ok || frame.value.kind !== FRAME.request) {
       const refusal = frame.ok ? fault('malformed-frame', 'frame.kind is not a request') : frame;
-      if (!stopping.signal.aborted && host.status === 'started') {
-        options.penalise(peer, limits.malformedPoints, `${name} request: ${refusal.message}`);
-      }
+      // A cut connection also ends a frame early, so that alone is a light offence.
+      const points = WILFUL.has(refusal.code) ? limits.malformedPoints : limits.floodPoints;
+      options.penalise(peer, points, `${name} request: ${refusal.message}`);
       return refusal;
     }
     if (!ask.open && !(await options.introduced(peer))) {
@@ -215,7 +217,8 @@ type Asked = Readonly<{ answer: Answer; open: boolean }>;
 
 function responseFault(refusal: Fault): Fault {
   if (refusal.code === 'too-large') return { ...refusal, code: 'response-too-large' };
-  return refusal.code === 'malformed-frame' ? { ...refusal, code: 'malformed-response' } : refusal;
+  const isMalformed = refusal.code === 'malformed-frame' || refusal.code === 'truncated-frame';
+  return isMalformed ? { ...refusal, code: 'malformed-response' } : refusal;
 }
 
 function streamFault(error: unknown, peer: PeerKey, name: string): Fault {

@@ -56,7 +56,7 @@ function frameBuffer(maxBytes: number) {
 
 /**
  * Reads the one frame a peer sends on `stream`. Listening starts at once, so call it before sending.
- * Faults: `too-large`, `malformed-frame`, `stream-failed`. The stream is left to the caller.
+ * Faults: `too-large`, `malformed-frame`, `truncated-frame`, `stream-failed`. The stream is left to the caller.
  */
 export function readFrame(stream: Stream, maxBytes: number): Promise<Result<Frame>> {
   return new Promise((resolve) => {
@@ -75,7 +75,7 @@ export function readFrame(stream: Stream, maxBytes: number): Promise<Result<Fram
       const { error } = event as Event & { error?: Error };
       finish(fault('stream-failed', `stream closed before the frame ended${error ? `: ${error.message}` : ''}`));
     };
-    const onEnd = (): void => finish(fault('malformed-frame', 'stream ended inside the frame'));
+    const onEnd = (): void => finish(fault('truncated-frame', 'stream ended inside the frame'));
 
     stream.addEventListener('message', onMessage);
     stream.addEventListener('close', onClose);
