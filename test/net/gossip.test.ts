@@ -75,7 +75,7 @@ test('a message over its topic limit is refused to its publisher, naming the lim
   t.false(result.ok);
   if (!result.ok) {
     t.is(result.code, 'message-too-large');
-    t.is(result.fields['limit'], NET_LIMITS.learningMessageBytes);
+    t.is(result.fields.limit, NET_LIMITS.learningMessageBytes);
   }
 });
 

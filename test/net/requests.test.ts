@@ -39,7 +39,7 @@ test('many requests at a time are answered each with its own answer', async (t) 
   const answers = await Promise.all(
     Array.from({ length: 16 }, (_, i) => a.request(b.peerId, 'double', Uint8Array.of(i), ASK)),
   );
-  answers.forEach((answer, i) => t.deepEqual(answer.ok && [...answer.value], [i, i]));
+  for (const [i, answer] of answers.entries()) t.deepEqual(answer.ok && [...answer.value], [i, i]);
 });
 
 test('every refusal of a request is a Fault that says what it was', async (t) => {
