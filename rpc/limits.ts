@@ -36,8 +36,8 @@ export const rpcLimits = {
   closeMs: 1_500,
 
   /** Token bucket of one address: cost units a second, and how many may be saved up. Loopback is exempt. */
-  ratePerSecond: 100,
-  rateBurst: 200,
+  ratePerSecond: 200,
+  rateBurst: 400,
   /** Addresses whose buckets are remembered. */
   rateAddresses: 10_000,
 
