@@ -38,6 +38,18 @@ export const SYNC_BYTES = 8 << 20;
 export const FETCH_PEERS = 16;
 /** Bytes of step states one trainer keeps on disk for auditors and for going on after a crash. */
 export const ROUND_STATE_BYTES = 2 ** 31;
+/** Bytes of one step state asked of a peer. */
+export const STATE_BYTES = 256 << 20;
+/** Rounds whose step states a trainer keeps. */
+export const ROUNDS_KEPT = 2;
+/** Blocks between two tries of an audit whose data is not to be had. */
+export const AUDIT_RETRY_BLOCKS = 5;
+/** Tries of an audit before it is given as unavailable. */
+export const AUDIT_TRIES = 3;
+/** Milliseconds a proposer spends on executing transactions of its block. */
+export const BUILD_BUDGET_MS = 250;
+/** Rounds the API remembers in detail. */
+export const HISTORY_ROUNDS = 10_000;
 /** Model parameter files kept on disk. */
 export const MODELS_KEPT = 4;
 /** Bytes of one blob asked of a peer. */

@@ -1,0 +1,38 @@
+// Owns who the authorities of a height are, read from the chain's state. A change decided in block H acts from H + 2, so the
+// sets of the next two heights are always known.
+
+import type { Hex } from '../base/bytes.ts';
+import { present } from '../base/check.ts';
+import type { Chain } from '../chain/api.ts';
+import type { AuthoritySet } from '../chain/system/api.ts';
+import { readAuthoritySet, readLatestSetVersion } from '../chain/system/views.ts';
+import { systemView } from './system-view.ts';
+
+export type AuthoritySets = Readonly<{
+  /** Set of height head + 1 or head + 2. */
+  at(height: number): Promise<AuthoritySet>;
+  addresses(height: number): Promise<readonly Hex[]>;
+}>;
+
+export function createAuthoritySets(chain: Chain): AuthoritySets {
+  let known: { block: number; sets: readonly AuthoritySet[] } | null = null;
+
+  /** The newest set and the one before it, as of the head. */
+  async function newest(): Promise<readonly AuthoritySet[]> {
+    const block = chain.head().header.number;
+    if (known?.block === block) return known.sets;
+    const view = systemView(chain, block);
+    const version = await readLatestSetVersion(view);
+    const sets = [await readAuthoritySet(view, version)];
+    if (version > 0 && present(sets[0], 'set').activeFrom > block) sets.push(await readAuthoritySet(view, version - 1));
+    known = { block, sets };
+    return sets;
+  }
+
+  async function at(height: number): Promise<AuthoritySet> {
+    const sets = await newest();
+    return present(sets.find(({ activeFrom }) => activeFrom <= height) ?? sets.at(-1), 'authority set');
+  }
+
+  return { at, addresses: async (height) => (await at(height)).members.map(({ address }) => address) };
+}

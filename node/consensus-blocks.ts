@@ -1,0 +1,121 @@
+// Owns what consensus asks of the chain: building, judging and committing blocks, with the rules the chain itself cannot check:
+// author, beacon proof, next authority set, parent certificate.
+
+import { equal, fromHex, toHex, type Hex } from '../base/bytes.ts';
+import { type Fault, type Result, fault, success } from '../base/fault.ts';
+import type { BlockRecord, Chain, Header } from '../chain/api.ts';
+import { decodeBlock } from '../chain/block-codec.ts';
+import { decodeCertificate, verifyCertificate } from '../consensus/certificate.ts';
+import { proveBeacon, verifyBeacon } from '../consensus/mix.ts';
+import { validatorSet, validatorSetHash } from '../consensus/validator-set.ts';
+import type { AuthoritySets } from './authority-sets.ts';
+import type { Clock } from './clock.ts';
+import type { ConsensusBlocks } from './consensus-options.ts';
+import { BUILD_BUDGET_MS } from './limits.ts';
+import type { Logger } from './logger.ts';
+
+const refuse = (field: string, why: string): Fault => fault('block', `block ${field}: ${why}`, { field });
+
+export type ConsensusBlocksOptions = Readonly<{
+  chain: Chain;
+  sets: AuthoritySets;
+  /** Key and address of an authority, or null. */
+  author: Readonly<{ secretKey: Uint8Array; address: Hex }> | null;
+  clock: Clock;
+  log: Logger;
+}>;
+
+export function createConsensusBlocks(options: ConsensusBlocksOptions): ConsensusBlocks {
+  const { chain, sets, author, clock, log } = options;
+  /** Authorities that decided the head, to check its certificate in the child. */
+  const deciders = new Map<number, readonly Hex[]>();
+
+  async function checkBlock(block: BlockRecord, parent: Header): Promise<Fault | null> {
+    const { header, vrfProof, parentCertificate } = block;
+    const set = await sets.at(header.number);
+    const member = set.members.find(({ address }) => address === header.coinbase);
+    if (member === undefined) return refuse('coinbase', `${header.coinbase} is no authority of height ${header.number}`);
+    const mix = verifyBeacon(chain.chainId, header.number, fromHex(parent.mixHash), fromHex(member.publicKey), vrfProof);
+    if (mix === null) return refuse('vrfProof', "not the author's proof over the parent's mix");
+    if (!equal(mix, fromHex(header.mixHash))) return refuse('mixHash', 'not the mix the proof leads to');
+    const nextSet = validatorSetHash(await sets.addresses(header.number + 1));
+    if (!equal(nextSet, fromHex(header.extraData))) return refuse('extraData', 'not the hash of the next authority set');
+    return checkParentCertificate(header, parentCertificate);
+  }
+
+  async function checkParentCertificate(header: Header, bytes: Uint8Array): Promise<Fault | null> {
+    const height = header.number - 1;
+    if (height === 0) return bytes.length === 0 ? null : refuse('parentCertificate', 'genesis has none');
+    const certificate = decodeCertificate(bytes);
+    if (!certificate.ok) return refuse('parentCertificate', certificate.message);
+    const verified = verifyCertificate(certificate.value, {
+      domain: { chainId: chain.chainId, genesisHash: fromHex(chain.genesisHash) },
+      validators: validatorSet(await decidersOf(height)),
+      type: 'precommit',
+      height,
+      blockHash: header.parentHash,
+    });
+    return verified.ok ? null : refuse('parentCertificate', verified.message);
+  }
+
+  /** The set that decided the head's height: remembered, or (after a restart) read from the state before it. */
+  async function decidersOf(height: number): Promise<readonly Hex[]> {
+    return deciders.get(height) ?? sets.addresses(height);
+  }
+
+  return {
+    head() {
+      const { hash, header } = chain.head();
+      return { height: header.number, hash, timestamp: header.timestamp };
+    },
+    identify(wire) {
+      const block = decodeBlock(wire, chain.limits);
+      if (!block.ok) return block;
+      const { hash, header } = block.value;
+      return success({ height: header.number, hash, timestamp: header.timestamp, parentHash: header.parentHash });
+    },
+    async build({ height, timestamp }) {
+      if (author === null) return fault('build', 'this node is no authority');
+      const parent = chain.head();
+      const { proof, mix } = proveBeacon(chain.chainId, height, fromHex(parent.header.mixHash), author.secretKey);
+      const certificate = parent.header.number === 0 ? new Uint8Array(0) : await chain.certificate(parent.header.number);
+      if (certificate === null) return fault('build', 'the certificate of the head is missing');
+      const baseFee = chain.nextBaseFee();
+      const started = clock.monotonic();
+      const candidate = await chain.buildBlock({
+        timestamp,
+        author: author.address,
+        mix: toHex(mix),
+        vrfProof: proof,
+        parentCertificate: certificate,
+        nextSetHash: toHex(validatorSetHash(await sets.addresses(height + 1))),
+        transactions: chain.pool.select({ baseFee, gasLimit: parent.header.gasLimit }),
+        budget: { budgetMs: BUILD_BUDGET_MS, now: () => clock.monotonic() - started },
+      });
+      if (!candidate.ok) return candidate;
+      for (const { hash, fault: reason } of candidate.value.left) {
+        log.debug('transaction left out', { hash, reason: reason.message });
+      }
+      return success({ wire: candidate.value.wire, hash: candidate.value.hash });
+    },
+    async validate(wire) {
+      const candidate = await chain.validateBlock(wire, checkBlock);
+      return candidate.ok ? success(null) : candidate;
+    },
+    async commit({ wire, hash }, certificate) {
+      const candidate: Result<NonNullable<ReturnType<Chain['candidate']>>> = await candidateOf(wire, hash);
+      if (!candidate.ok) return candidate;
+      const height = candidate.value.block.header.number;
+      const decided = await sets.addresses(height);
+      await chain.commit(candidate.value, certificate);
+      deciders.set(height, decided);
+      deciders.delete(height - 2);
+      return success(null);
+    },
+  };
+
+  async function candidateOf(wire: Uint8Array, hash: Hex): Promise<Result<NonNullable<ReturnType<Chain['candidate']>>>> {
+    const known = chain.candidate(hash);
+    return known === null ? chain.validateBlock(wire, checkBlock) : success(known);
+  }
+}
