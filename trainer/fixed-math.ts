@@ -3,7 +3,7 @@
 
 import { check } from '../base/check.ts';
 
-const LOG2_E = 1.4426950408889634;
+const LOG2_E = Math.LOG2E;
 /** ln 2 in two parts: n * LN2_HIGH is exact for whole n of up to 20 bits (fdlibm's split). */
 const LN2_HIGH = 0.6931471803691238;
 const LN2_LOW = 1.9082149292705877e-10;
@@ -48,8 +48,8 @@ export function fixedLog(y: number): number {
   check(y > 0 && y < Number.POSITIVE_INFINITY, 'fixedLog: argument is above 0 and finite');
   let mantissa = y;
   let exponent = 0;
-  for (; mantissa > 1.4142135623730951; exponent++) mantissa /= 2;
-  for (; mantissa < 0.7071067811865476; exponent--) mantissa *= 2;
+  for (; mantissa > 1.42; exponent++) mantissa /= 2;
+  for (; mantissa < 0.71; exponent--) mantissa *= 2;
   const s = (mantissa - 1) / (mantissa + 1);
   const square = s * s;
   let sum = 0;

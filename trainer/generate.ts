@@ -79,7 +79,7 @@ type Swap = Readonly<{ params: Uint8Array; resolve: () => void }>;
 /** A generator with its own arenas in `executor`. Throws a FaultError when they cannot be had. */
 export function createGenerator(options: GeneratorOptions): Generator {
   const { executor, config, slots = 8, rowSizes = [1, 8, 32] } = options;
-  checkOptions(config, slots, rowSizes);
+  checkOptions(slots, rowSizes);
   const programs = loadPrograms(executor, config, slots, rowSizes);
   const first = present(programs[0], 'decode program');
   const free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
@@ -139,7 +139,10 @@ export function createGenerator(options: GeneratorOptions): Generator {
 
   function step(): void {
     const rows = planRows(running, present(programs.at(-1), 'largest program').rows);
-    const program = present(programs.find((candidate) => candidate.rows >= rows.length), 'program for the rows');
+    const program = present(
+      programs.find((candidate) => candidate.rows >= rows.length),
+      'program for the rows',
+    );
     const logits = runRows(program, rows, config, slots);
     for (const [row, { task, position }] of rows.entries()) {
       task.done = position + 1;
@@ -150,7 +153,10 @@ export function createGenerator(options: GeneratorOptions): Generator {
 
   function advance(task: Task, logits: Float32Array): void {
     const sampled = sampleToken(logits, task.sampling, task.counts, task.made);
-    if (task.request.stopTokens?.includes(sampled.token)) return end(task, 'stop');
+    if (task.request.stopTokens?.includes(sampled.token)) {
+      end(task, 'stop');
+      return;
+    }
     task.counts.set(sampled.token, (task.counts.get(sampled.token) ?? 0) + 1);
     task.tokens.push(sampled.token);
     task.made++;
@@ -209,12 +215,12 @@ export function createGenerator(options: GeneratorOptions): Generator {
   };
 }
 
-function checkOptions(config: ModelConfig, slots: number, rowSizes: readonly number[]): void {
+function checkOptions(slots: number, rowSizes: readonly number[]): void {
   check(Number.isInteger(slots) && slots >= 1 && slots <= MAX_GENERATION_SLOTS, `slots: 1 to ${MAX_GENERATION_SLOTS}`);
   const ascending = rowSizes.every((rows, i) => Number.isInteger(rows) && rows > (rowSizes[i - 1] ?? 0));
   const most = rowSizes.at(-1) ?? 0;
   check(ascending && most >= slots, 'rowSizes: whole numbers, ascending, the last at least the number of slots');
-  check(most <= MAX_DECODE_ROWS && most <= config.context, `rowSizes: at most ${MAX_DECODE_ROWS} and the context`);
+  check(most <= MAX_DECODE_ROWS, `rowSizes: at most ${MAX_DECODE_ROWS}`);
 }
 
 type Loaded = Readonly<{ rows: number; loaded: LoadedProgram }>;

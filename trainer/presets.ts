@@ -41,9 +41,7 @@ export function presetFor(modelSize: number, vocab: number): PresetChoice {
   });
   const distance = (parameters: number): number =>
     Math.max(parameters, modelSize) / Math.max(1, Math.min(parameters, modelSize));
-  const nearest = choices.reduce((best, next) =>
-    distance(next.parameters) < distance(best.parameters) ? next : best,
-  );
+  const nearest = choices.reduce((best, next) => (distance(next.parameters) < distance(best.parameters) ? next : best));
   const choice = present(nearest, 'preset');
   const { name, parameters } = choice;
   const note = `model_size ${modelSize}: taking preset ${name} with ${parameters} parameters, the nearest there is`;

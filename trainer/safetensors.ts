@@ -11,7 +11,21 @@ import {
   MAX_SAFETENSORS_TENSORS,
 } from './model-limits.ts';
 
-const ELEMENT_BYTES = { F64: 8, I64: 8, U64: 8, F32: 4, I32: 4, U32: 4, F16: 2, BF16: 2, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1 };
+const ELEMENT_BYTES = {
+  F64: 8,
+  I64: 8,
+  U64: 8,
+  F32: 4,
+  I32: 4,
+  U32: 4,
+  F16: 2,
+  BF16: 2,
+  I16: 2,
+  U16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
 export type SafeDType = keyof typeof ELEMENT_BYTES;
 
 /** `bytes` are little-endian elements in row-major order. */
@@ -27,7 +41,10 @@ const METADATA = '__metadata__';
 const ALIGNMENT = 64;
 
 /** File of `tensors` in the order given, with `metadata` as provenance. The same input gives the same bytes. */
-export function encodeSafetensors(tensors: readonly SafeTensor[], metadata: Readonly<Record<string, string>>): Uint8Array {
+export function encodeSafetensors(
+  tensors: readonly SafeTensor[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
   const entries: [string, unknown][] = [[METADATA, metadata]];
   const names = new Set<string>([METADATA]);
   let offset = 0;
@@ -82,7 +99,8 @@ function readHeader(bytes: Uint8Array): Result<Header> {
   if (bytes.length < 8) return refuse(`file of ${bytes.length} bytes has no header length`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const length = view.getBigUint64(0, true);
-  if (length > BigInt(MAX_SAFETENSORS_HEADER)) return refuse(`header length ${length} is over ${MAX_SAFETENSORS_HEADER}`);
+  if (length > BigInt(MAX_SAFETENSORS_HEADER))
+    return refuse(`header length ${length} is over ${MAX_SAFETENSORS_HEADER}`);
   const end = 8 + Number(length);
   if (end > bytes.length) return refuse(`header length ${length} is over the file of ${bytes.length} bytes`);
   if (bytes[8] !== 0x7b) return refuse('header does not begin with {');
@@ -119,7 +137,8 @@ function readTensor(name: string, entry: unknown, data: Uint8Array): Result<Plac
   if (name.length > MAX_SAFETENSORS_NAME) return refuse(`a tensor name is longer than ${MAX_SAFETENSORS_NAME}`);
   if (!isRecord(entry)) return refuse(`tensor ${name} is not an object`);
   const dtype = own(entry, 'dtype');
-  if (typeof dtype !== 'string' || !Object.hasOwn(ELEMENT_BYTES, dtype)) return refuse(`tensor ${name} dtype is unknown`);
+  if (typeof dtype !== 'string' || !Object.hasOwn(ELEMENT_BYTES, dtype))
+    return refuse(`tensor ${name} dtype is unknown`);
   const shape = own(entry, 'shape');
   if (!isSizes(shape) || shape.length > MAX_SAFETENSORS_RANK) {
     return refuse(`tensor ${name} shape must be up to ${MAX_SAFETENSORS_RANK} whole numbers`);

@@ -153,7 +153,8 @@ export function gradientNames(config: ModelConfig): readonly string[] {
 /** Bytes of all gradients of a loaded training program as one live view, laid out as the parameters are (gaps are zero). */
 export function gradientBytes(program: TensorProgram, loaded: Viewer, config: ModelConfig): Uint8Array {
   const names = gradientNames(config);
-  const offset = (name: string | undefined): number => present(findTensor(program, name ?? ''), `gradient ${name}`).offset;
+  const offset = (name: string | undefined): number =>
+    present(findTensor(program, name ?? ''), `gradient ${name}`).offset;
   const last = present(parameterPlaces(config).at(-1), 'last parameter');
   check(offset(names.at(-1)) === offset(names[0]) + last.offset, 'gradients lie contiguous in parameter layout');
   const { buffer, byteOffset } = loaded.view(present(names[0], 'first gradient'));

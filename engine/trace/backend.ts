@@ -3,7 +3,14 @@
 
 import { check, present } from '../../base/check.ts';
 import type { Recorder, Value } from './recorder.ts';
-import { type TfAttributes, type TfDataId, type TfKernelInputs, type TfTensor, type TfTensorInfo, tfjs } from './tfjs.ts';
+import {
+  type TfAttributes,
+  type TfDataId,
+  type TfKernelInputs,
+  type TfTensor,
+  type TfTensorInfo,
+  tfjs,
+} from './tfjs.ts';
 
 export const TRACE_BACKEND = 'tensor-program';
 
@@ -27,8 +34,8 @@ export function infoOf(value: Value, shape: readonly number[] = value.shape): Tf
 }
 
 /** The program value behind a tensor, which must be seen under the shape it was written with. */
-export function valueOf(info: TfTensorInfo | undefined, what: string): Value {
-  const value = anyValueOf(info, what);
+export function programValue(info: TfTensorInfo | undefined, what: string): Value {
+  const value = boundValue(info, what);
   const seen = present(info, what).shape;
   const same = seen.length === value.shape.length && seen.every((size, axis) => size === value.shape[axis]);
   const scalar = seen.length === 0 && value.shape.length === 1 && value.shape[0] === 1;
@@ -39,7 +46,7 @@ export function valueOf(info: TfTensorInfo | undefined, what: string): Value {
   return value;
 }
 
-function anyValueOf(info: TfTensorInfo | undefined, what: string): Value {
+function boundValue(info: TfTensorInfo | undefined, what: string): Value {
   const cell = cells.get(present(info, `trace: input ${what}`).dataId);
   return present(cell, `trace: ${what} was made outside of this trace; symbolic value`).value;
 }
@@ -151,11 +158,11 @@ function alias({ x }: TfKernelInputs, attrs: TfAttributes): TfTensorInfo {
     wanted === undefined || wanted === info.dtype,
     `trace: Cast from ${info.dtype} to ${wanted} has no instruction`,
   );
-  return infoOf(anyValueOf(info, 'alias input'), shape);
+  return infoOf(boundValue(info, 'alias input'), shape);
 }
 
 function addValues(infos: readonly (TfTensorInfo | undefined)[]): TfTensorInfo {
-  const [first, ...rest] = infos.map((info) => valueOf(info, 'Add operand'));
+  const [first, ...rest] = infos.map((info) => programValue(info, 'Add operand'));
   let sum = present(first, 'trace: AddN of nothing; first operand');
   for (const next of rest) {
     const equal = `${next.shape}` === `${sum.shape}`;
@@ -167,15 +174,15 @@ function addValues(infos: readonly (TfTensorInfo | undefined)[]): TfTensorInfo {
 
 /** A product with one constant factor is a scaling; any other product has no instruction. */
 function multiply({ a, b }: TfKernelInputs): TfTensorInfo {
-  const left = anyValueOf(a, 'Multiply a');
-  const right = anyValueOf(b, 'Multiply b');
+  const left = boundValue(a, 'Multiply a');
+  const right = boundValue(b, 'Multiply b');
   if (left.fill !== null && right.fill !== null) {
     const shape = left.shape.length > right.shape.length ? left.shape : right.shape;
     return infoOf(activeRecorder().constant(left.fill * right.fill, 'f32', shape));
   }
   const [factor, info] = left.fill !== null ? [left.fill, b] : [right.fill, a];
   check(factor !== null, 'trace: TensorFlow.js kernel Multiply of two tensors has no tensor-program instruction');
-  const value = valueOf(info, 'Multiply operand');
+  const value = programValue(info, 'Multiply operand');
   const [scaled] = activeRecorder().record('scale', [value], [value.shape], { factor });
   return infoOf(present(scaled, 'scale output'), present(info, 'Multiply operand').shape);
 }

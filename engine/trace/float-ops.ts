@@ -53,7 +53,7 @@ export function swiglu(gate: TfTensor2D, up: TfTensor2D): TfTensor2D {
 export function crossEntropy(logits: TfTensor2D, targets: TfTensor1D): TfScalar {
   const tf = tfjs();
   const counted = tf.cast(tf.greaterEqual(targets, 0), 'float32');
-  const wanted = tf.oneHot(tf.maximum(targets, 0), logits.shape[1]);
+  const wanted = tf.oneHot(tf.cast(tf.relu(targets), 'int32'), logits.shape[1]);
   const picked = tf.sum(tf.mul(tf.logSoftmax(logits), tf.cast(wanted, 'float32')), -1);
   return tf.neg(tf.div(tf.sum(tf.mul(picked, counted)), tf.sum(counted))) as TfScalar;
 }

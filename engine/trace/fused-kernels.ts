@@ -3,7 +3,7 @@
 
 import { check, present } from '../../base/check.ts';
 import type { Op } from '../instruction.ts';
-import { activeRecorder, infoOf, onRegister, registerTraceKernel, valueOf } from './backend.ts';
+import { activeRecorder, infoOf, onRegister, registerTraceKernel, programValue } from './backend.ts';
 import type { Attrs, Target, Value } from './recorder.ts';
 import { type TfAttributes, type TfTensor, type TfTensorInfo, tfjs } from './tfjs.ts';
 
@@ -109,7 +109,10 @@ const FUSED: readonly Fused[] = [
     targets: ([logits]) => [[1], [dim(logits, 0)], [dim(logits, 0), 2]],
     gradients: (dLoss, v, loss) => ({
       logits: () => {
-        check(dLoss.fill === 1, 'trace: crossEntropy must be the last op: its gradient is that of the mean loss itself');
+        check(
+          dLoss.fill === 1,
+          'trace: crossEntropy must be the last op: its gradient is that of the mean loss itself',
+        );
         return first(emit('crossEntropyGrad', [...v, companion(loss, 2)], [shape(v, 0)]));
       },
     }),
@@ -121,7 +124,9 @@ function parts(names: readonly string[], record: () => readonly Value[]): Record
   let results: readonly Value[] | null = null;
   const part = (index: number) => (): TfTensor => {
     results ??= record();
-    return tfjs().engine().makeTensorFromTensorInfo(infoOf(pick(results, index))) as TfTensor;
+    return tfjs()
+      .engine()
+      .makeTensorFromTensorInfo(infoOf(pick(results, index))) as TfTensor;
   };
   return Object.fromEntries(names.map((name, index) => [name, part(index)]));
 }
@@ -137,7 +142,7 @@ function forwardAttrs(op: Op, attrs: Attrs): Attrs {
 function install({ op, inputs: names, targets, gradients }: Fused): void {
   registerTraceKernel(kernelName(op), (inputs, attributes): TfTensorInfo => {
     const attrs = attributes as Attrs;
-    const values = names.map((name) => valueOf(inputs[name], `${op} ${name}`));
+    const values = names.map((name) => programValue(inputs[name], `${op} ${name}`));
     const out = pick(activeRecorder().record(op, values, targets(values, attrs), forwardAttrs(op, attrs)), 0);
     return infoOf(out, shownShape(op, out));
   });
@@ -146,8 +151,8 @@ function install({ op, inputs: names, targets, gradients }: Fused): void {
     inputsToSave: [...names],
     outputsToSave: [true],
     gradFunc: (dOut, saved, attrs) => {
-      const values = saved.map((tensor) => valueOf(tensor, `${op} saved tensor`));
-      const dValue = valueOf(dOut as TfTensor, `gradient of ${op}`);
+      const values = saved.map((tensor) => programValue(tensor, `${op} saved tensor`));
+      const dValue = programValue(dOut as TfTensor, `gradient of ${op}`);
       return gradients(dValue, values.slice(0, -1), pick(values, values.length - 1), attrs as Attrs);
     },
   });

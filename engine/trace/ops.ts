@@ -2,7 +2,7 @@
 // TensorFlow.js backend it is composed of plain ops (float-ops.ts), so the same model also runs in f32.
 
 import { check } from '../../base/check.ts';
-import { TRACE_BACKEND, activeRecorder, valueOf } from './backend.ts';
+import { TRACE_BACKEND, activeRecorder, programValue } from './backend.ts';
 import * as float from './float-ops.ts';
 import { companion, dim, emit, runFused } from './fused-kernels.ts';
 import { type TfScalar, type TfTensor, type TfTensor1D, type TfTensor2D, tfjs } from './tfjs.ts';
@@ -52,7 +52,7 @@ export function crossEntropy(logits: TfTensor2D, targets: TfTensor1D): TfScalar 
 
 /** The loss of every row behind a traced {@link crossEntropy}, f32[T]; 0 where the target is not counted. */
 export function tokenLosses(loss: TfTensor): TfTensor {
-  const value = companion(valueOf(loss, 'tokenLosses loss'), 1);
+  const value = companion(programValue(loss, 'tokenLosses loss'), 1);
   const [copy] = emit('copy', [value], [value.shape]);
   check(copy !== undefined, 'tokenLosses: copy has a result');
   return copy;
@@ -60,7 +60,7 @@ export function tokenLosses(loss: TfTensor): TfTensor {
 
 /** Global L2 norm of gradients, f32[1]. Tracing only. */
 export function gradNorm(gradients: readonly TfTensor[]): TfTensor {
-  const values = gradients.map((tensor, index) => valueOf(tensor, `gradNorm ${index}`));
+  const values = gradients.map((tensor, index) => programValue(tensor, `gradNorm ${index}`));
   return emit('gradNorm', values, [[1]])[0] as TfTensor;
 }
 
@@ -68,8 +68,12 @@ export type AdamState = Readonly<{ p: TfTensor; m: TfTensor; v: TfTensor }>;
 
 /** One AdamW update in place (Loshchilov and Hutter 2019); `hyper` is f32[8] of ../instruction.ts. Tracing only. */
 export function adamW(state: AdamState, g: TfTensor, norm: TfTensor, hyper: TfTensor, decay: boolean): void {
-  const [p, m, v] = [valueOf(state.p, 'adamW p'), valueOf(state.m, 'adamW m'), valueOf(state.v, 'adamW v')];
-  const rest = [valueOf(g, 'adamW g'), valueOf(norm, 'adamW norm'), valueOf(hyper, 'adamW hyper')];
+  const [p, m, v] = [
+    programValue(state.p, 'adamW p'),
+    programValue(state.m, 'adamW m'),
+    programValue(state.v, 'adamW v'),
+  ];
+  const rest = [programValue(g, 'adamW g'), programValue(norm, 'adamW norm'), programValue(hyper, 'adamW hyper')];
   emit('adamW', [p, m, v, ...rest], [p, m, v], { decay: decay ? 1 : 0 });
 }
 
@@ -78,8 +82,8 @@ export type CachePlace = Readonly<{ slots: TfTensor1D; positions: TfTensor1D }>;
 
 /** Writes rows f32[R,W] into cache f32[slots,P,W] in place. Tracing only. */
 export function cacheWrite(rows: TfTensor, place: CachePlace, cache: TfTensor): void {
-  const target = valueOf(cache, 'cacheWrite cache');
-  const values = [rows, place.slots, place.positions].map((tensor) => valueOf(tensor, 'cacheWrite operand'));
+  const target = programValue(cache, 'cacheWrite cache');
+  const values = [rows, place.slots, place.positions].map((tensor) => programValue(tensor, 'cacheWrite operand'));
   emit('cacheWrite', [...values, target], [target]);
 }
 
@@ -90,8 +94,10 @@ export function attentionDecode(
   place: CachePlace,
   { heads, kvHeads }: Readonly<{ heads: number; kvHeads: number }>,
 ): TfTensor2D {
-  const query = valueOf(q, 'attentionDecode q');
-  const rest = [caches.k, caches.v, place.slots, place.positions].map((tensor) => valueOf(tensor, 'decode operand'));
+  const query = programValue(q, 'attentionDecode q');
+  const rest = [caches.k, caches.v, place.slots, place.positions].map((tensor) =>
+    programValue(tensor, 'decode operand'),
+  );
   const shape = [dim(query, 0), dim(query, 1)];
   return emit('attentionDecode', [query, ...rest], [shape], { heads, kvHeads })[0] as TfTensor2D;
 }

@@ -1,8 +1,8 @@
 // Owns the public call of the tracing front end: run a model's TensorFlow.js code once and get a tensor program.
 // After that no TensorFlow.js code runs in a step.
 
-import type { DType, TensorProgram } from "../program.ts";
-import { infoOf, valueOf, withRecorder } from './backend.ts';
+import type { DType, TensorProgram } from '../program.ts';
+import { infoOf, programValue, withRecorder } from './backend.ts';
 import { createRecorder, type Recorder } from './recorder.ts';
 import { type Tf, type TfTensor, tfjs } from './tfjs.ts';
 import './fused-kernels.ts';
@@ -38,6 +38,6 @@ function tracerOf(recorder: Recorder): Tracer {
     state: <T extends TfTensor>(name: string, shape: readonly number[]) => tensorOf(name, 'f32', shape, 'state') as T,
     input: <T extends TfTensor>(name: string, shape: readonly number[], dtype: DType) =>
       tensorOf(name, dtype, shape, 'input') as T,
-    output: (name, tensor) => recorder.output(name, valueOf(tensor, `output ${name}`)),
+    output: (name, tensor) => recorder.output(name, programValue(tensor, `output ${name}`)),
   };
 }

@@ -32,15 +32,18 @@ test.serial('a forward pass becomes its instructions, in order, with the roles d
   t.is(program.stateBytes, 8 * 16 * 4);
 });
 
-test.serial('gradients of TensorFlow.js core record gradient instructions, and the seed only when rounding needs it', (t) => {
-  const program = traceProgram('grads', (tracer) => {
-    const { x, w, targets } = layer(tracer);
-    const [dw] = tracer.tf.grads((weights) => ops.crossEntropy(ops.linear(x, weights as TfTensor2D), targets))([w]);
-    tracer.output('dw', dw as TfTensor);
-  });
-  t.is(opsOf(program), 'linear crossEntropy crossEntropyGrad linearGradW');
-  t.deepEqual(namesOf(program, 'input'), ['x', 'targets', 'seed']);
-});
+test.serial(
+  'gradients of TensorFlow.js core record gradient instructions, and the seed only when rounding needs it',
+  (t) => {
+    const program = traceProgram('grads', (tracer) => {
+      const { x, w, targets } = layer(tracer);
+      const [dw] = tracer.tf.grads((weights) => ops.crossEntropy(ops.linear(x, weights as TfTensor2D), targets))([w]);
+      tracer.output('dw', dw as TfTensor);
+    });
+    t.is(opsOf(program), 'linear crossEntropy crossEntropyGrad linearGradW');
+    t.deepEqual(namesOf(program, 'input'), ['x', 'targets', 'seed']);
+  },
+);
 
 test.serial('variableGrads works on variables made of state', (t) => {
   const program = traceProgram('variables', (tracer) => {
@@ -63,7 +66,7 @@ test.serial('a value used twice gets the sum of its gradients', (t) => {
       return ops.crossEntropy(ops.swiglu(y, y), targets);
     };
     tracer.output('dw', tracer.tf.grad(body)(w));
-  }, );
+  });
   t.is(opsOf(program), 'linear swiglu crossEntropy crossEntropyGrad swigluGrad add linearGradW');
 });
 
@@ -72,20 +75,20 @@ test.serial('each linear layer keys its rounding by its place in the trace', (t)
     const { x, targets } = layer(tracer);
     const w = [0, 1, 2].map((i) => tracer.state<TfTensor2D>(`w${i}`, i === 2 ? [8, 5] : [8, 8]));
     const run = (...all: TfTensor[]) =>
-      ops.crossEntropy(all.reduce((h, weights) => ops.linear(h as TfTensor2D, weights as TfTensor2D), x) as TfTensor2D, targets);
+      ops.crossEntropy(
+        all.reduce((h, weights) => ops.linear(h as TfTensor2D, weights as TfTensor2D), x) as TfTensor2D,
+        targets,
+      );
     const gradients = tracer.tf.grads(run)(w);
     gradients.forEach((gradient, i) => {
       tracer.output(`g${i}`, gradient);
     });
   });
   const keyed = program.instructions.filter(({ attrs }) => attrs.tensorId !== undefined);
-  t.deepEqual(keyed.map(({ op, attrs }) => `${op} ${attrs.tensorId}`), [
-    'linearGradX 2',
-    'linearGradW 2',
-    'linearGradX 1',
-    'linearGradW 1',
-    'linearGradW 0',
-  ]);
+  t.deepEqual(
+    keyed.map(({ op, attrs }) => `${op} ${attrs.tensorId}`),
+    ['linearGradX 2', 'linearGradW 2', 'linearGradX 1', 'linearGradW 1', 'linearGradW 0'],
+  );
 });
 
 test.serial('what no output needs is left out', (t) => {
@@ -158,30 +161,70 @@ test.serial('optimizer and cache instructions change state in place', (t) => {
 
 type Refusal = readonly [title: string, body: (tracer: Tracer) => void, message: RegExp];
 const REFUSALS: readonly Refusal[] = [
-  ['a kernel without an instruction is named', ({ tf, input }) => tf.relu(input('x', [2], 'f32')), /kernel Relu has no/],
-  ['a plain matrix product is named', ({ tf, input }) => tf.matMul(input('x', [2, 2], 'f32'), input('y', [2, 2], 'f32')), /BatchMatMul/],
-  ['a sum that broadcasts is refused', ({ tf, input }) => tf.add(input('x', [2, 2], 'f32'), input('y', [2], 'f32')), /broadcast/],
-  ['a product of two tensors is refused', ({ tf, input }) => tf.mul(input('x', [2], 'f32'), input('y', [2], 'f32')), /Multiply of two/],
+  [
+    'a kernel without an instruction is named',
+    ({ tf, input }) => tf.relu(input('x', [2], 'f32')),
+    /kernel Relu has no/,
+  ],
+  [
+    'a plain matrix product is named',
+    ({ tf, input }) => tf.matMul(input('x', [2, 2], 'f32'), input('y', [2, 2], 'f32')),
+    /BatchMatMul/,
+  ],
+  [
+    'a sum that broadcasts is refused',
+    ({ tf, input }) => tf.add(input('x', [2, 2], 'f32'), input('y', [2], 'f32')),
+    /broadcast/,
+  ],
+  [
+    'a product of two tensors is refused',
+    ({ tf, input }) => tf.mul(input('x', [2], 'f32'), input('y', [2], 'f32')),
+    /Multiply of two/,
+  ],
   ['a constant of unequal values is refused', ({ tf }) => tf.tensor1d([1, 2]), /constant of unequal values/],
-  ['a constant operand is refused', ({ tf, input }) => tf.add(input('x', [2], 'f32'), tf.ones([2])), /constant 1 cannot/],
+  [
+    'a constant operand is refused',
+    ({ tf, input }) => tf.add(input('x', [2], 'f32'), tf.ones([2])),
+    /constant 1 cannot/,
+  ],
   ['reading a value is refused', ({ input }) => input('x', [2], 'f32').dataSync(), /no values/],
-  ['a second declaration of a name is refused', ({ input, state }) => [input('x', [2], 'f32'), state('x', [2])], /declared twice/],
-  ['a change of an input in place is refused', ({ input }) => {
-    const x = input('x', [8], 'f32');
-    ops.adamW({ p: x, m: x, v: x }, x, x, x, true);
-  }, /in place, which is no state/],
-  ['a reshaped operand is refused', ({ tf, input, state }) => {
-    ops.linear(tf.reshape(input('x', [2, 2, 4], 'f32'), [4, 4]), state('w', [4, 4]));
-  }, /reshaped view/],
-  ['shapes that do not fit are refused by the engine', ({ input, state, output }) => {
-    output('y', ops.linear(input('x', [2, 3], 'f32'), state('w', [4, 4])));
-  }, /K/],
-  ['a loss that is scaled afterwards is refused', (tracer) => {
-    const { x, w, targets } = layer(tracer);
-    const run = (weights: TfTensor) =>
-      tracer.tf.mul(ops.crossEntropy(ops.linear(x, weights as TfTensor2D), targets), 0.5) as TfTensor;
-    tracer.output('dw', tracer.tf.grad(run)(w));
-  }, /crossEntropy must be the last op/],
+  [
+    'a second declaration of a name is refused',
+    ({ input, state }) => [input('x', [2], 'f32'), state('x', [2])],
+    /declared twice/,
+  ],
+  [
+    'a change of an input in place is refused',
+    ({ input }) => {
+      const x = input('x', [8], 'f32');
+      ops.adamW({ p: x, m: x, v: x }, x, x, x, true);
+    },
+    /in place, which is no state/,
+  ],
+  [
+    'a reshaped operand is refused',
+    ({ tf, input, state }) => {
+      ops.linear(tf.reshape(input('x', [2, 2, 4], 'f32'), [4, 4]), state('w', [4, 4]));
+    },
+    /reshaped view/,
+  ],
+  [
+    'shapes that do not fit are refused by the engine',
+    ({ input, state, output }) => {
+      output('y', ops.linear(input('x', [2, 3], 'f32'), state('w', [4, 4])));
+    },
+    /K/,
+  ],
+  [
+    'a loss that is scaled afterwards is refused',
+    (tracer) => {
+      const { x, w, targets } = layer(tracer);
+      const run = (weights: TfTensor) =>
+        tracer.tf.mul(ops.crossEntropy(ops.linear(x, weights as TfTensor2D), targets), 0.5) as TfTensor;
+      tracer.output('dw', tracer.tf.grad(run)(w));
+    },
+    /crossEntropy must be the last op/,
+  ],
   ['a trace inside a trace is refused', () => traceProgram('inner', () => undefined), /do not nest/],
 ];
 
@@ -204,7 +247,10 @@ test.serial('a trace leaves no tensors behind', (t) => {
   const before = tfjs().engine().state.numTensors;
   traceProgram('clean', (tracer) => {
     const { x, w, targets } = layer(tracer);
-    tracer.output('dw', tracer.tf.grad((weights) => ops.crossEntropy(ops.linear(x, weights as TfTensor2D), targets))(w));
+    tracer.output(
+      'dw',
+      tracer.tf.grad((weights) => ops.crossEntropy(ops.linear(x, weights as TfTensor2D), targets))(w),
+    );
   });
   t.is(tfjs().engine().state.numTensors, before);
 });

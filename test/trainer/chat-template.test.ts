@@ -1,7 +1,13 @@
 // Checks how conversations become tokens.
 
 import test from 'ava';
-import { type ChatMessage, type ChatTokenizer, encodeChat, renderChat, stopTokens } from '../../trainer/chat-template.ts';
+import {
+  type ChatMessage,
+  type ChatTokenizer,
+  encodeChat,
+  renderChat,
+  stopTokens,
+} from '../../trainer/chat-template.ts';
 
 const tokenizer: ChatTokenizer = {
   encode: (text) => [...Buffer.from(text, 'utf8')],

@@ -24,7 +24,13 @@ test('tensors and metadata come back as they were written', (t) => {
   const read = decodeSafetensors(encodeSafetensors(SAMPLE, { round: '7', root: '0xab' }));
   if (!read.ok) return t.fail(read.message);
   t.deepEqual([...read.value.tensors.values()], SAMPLE);
-  t.deepEqual([...read.value.metadata], [['round', '7'], ['root', '0xab']]);
+  t.deepEqual(
+    [...read.value.metadata],
+    [
+      ['round', '7'],
+      ['root', '0xab'],
+    ],
+  );
   return undefined;
 });
 
