@@ -149,6 +149,7 @@ contract LearningRounds is RoundAudit {
         uint128 bit = _authorityBit(round);
         if (round.attested & bit != 0) revert AlreadyGiven(msg.sender);
         if (modelRoot == 0) revert EmptyHash();
+        if (heldOutMicroNats > MOST_LOSS) revert LossOutOfRange(heldOutMicroNats);
         round.attested |= bit;
         bytes32 key = keccak256(abi.encode(modelRoot, heldOutMicroNats, checkpoint));
         uint128 tally = tallies[number][key] | bit;

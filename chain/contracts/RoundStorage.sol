@@ -141,6 +141,8 @@ abstract contract RoundStorage {
 
     /// @notice Rounds whose roster and claims can still be read; older ones are in the logs.
     uint64 public constant KEPT_ROUNDS = 64;
+    /// @dev Micro-nats a token: a thousand nats, far above any cross-entropy.
+    uint64 internal constant MOST_LOSS = 1_000_000_000;
 
     Parameters internal rules;
     Model internal base;
@@ -219,6 +221,7 @@ abstract contract RoundStorage {
     error LeavesLength(uint256 length, uint256 expected);
     error UpdateSize(uint64 size, uint64 most);
     error EmptyHash();
+    error LossOutOfRange(uint64 heldOutMicroNats);
     error VerdictUnknown(uint8 verdict);
     error StepOutOfRange(uint32 step);
     error AlreadyGiven(address authority);

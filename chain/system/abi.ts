@@ -146,6 +146,7 @@ export const learningRoundsAbi = parseAbi([
   'error LeavesLength(uint256 length, uint256 expected)',
   'error UpdateSize(uint64 size, uint64 most)',
   'error EmptyHash()',
+  'error LossOutOfRange(uint64 heldOutMicroNats)',
   'error VerdictUnknown(uint8 verdict)',
   'error StepOutOfRange(uint32 step)',
   'error AlreadyGiven(address authority)',

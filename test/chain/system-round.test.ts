@@ -1,0 +1,281 @@
+// Owns the tests of a learning round's whole life: opening, claims, acceptance, attestation, pay, vesting, the gate.
+
+import test from 'ava';
+import { concat, toHex, u64be, utf8 } from '../../base/bytes.ts';
+import { keccak256 } from '../../base/hash.ts';
+import { present } from '../../base/check.ts';
+import { attestCall, commitCall, registerCall, releaseVestedCall, requestExitCall, setCapacityCall } from '../../chain/system/calls.ts';
+import { readClaim, readModel, readRound, readSupply, readTrainer } from '../../chain/system/views.ts';
+import {
+  STAKE,
+  approveAll,
+  attest,
+  attestationOf,
+  authority,
+  commitAll,
+  commitmentOf,
+  current,
+  giveVerdict,
+  honestRound,
+  openRound,
+  register,
+  trainerAt,
+} from './system-life.ts';
+import { leavesOf, mixOf, openWorld } from './system-world.ts';
+
+test('no round begins below the least number of trainers', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 2);
+  await world.blocks(3);
+  await t.throwsAsync(readRound(world.view, 0), { message: 'RoundForgotten' });
+});
+
+test('the roster freezes one block before the seed of the round exists', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3, [1, 4, 2]);
+  await world.block();
+  const frozen = await current(world);
+  t.is(frozen.phase, 'frozen');
+  t.is(frozen.seed, `0x${'00'.repeat(32)}`);
+  t.deepEqual(frozen.roster.map(({ trainer, capacity }) => [trainer, capacity]), [
+    [trainerAt(0), 1],
+    [trainerAt(1), 4],
+    [trainerAt(2), 2],
+  ]);
+  await world.ok(trainerAt(1), setCapacityCall(64));
+  await world.block();
+  const open = await current(world);
+  t.is(open.phase, 'training');
+  t.is(open.seed, toHex(keccak256(concat(utf8('round'), mixOf(world.number()), u64be(0)))));
+  t.is(open.roster[1]?.capacity, 4, 'a change of capacity waits for the next roster');
+  t.is(open.deadline, world.number() + world.parameters.trainBlocks);
+  t.is(open.baseRoot, world.parameters.genesisModelRoot);
+});
+
+test('a round of three trainers and four authorities moves the model and pays by verified tokens', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3, [1, 2, 1]);
+  const round = await openRound(world);
+  await commitAll(world, round);
+  t.is((await current(world)).phase, 'auditing', 'the last commit ends training');
+  await approveAll(world, round);
+  t.is((await current(world)).phase, 'attesting', 'with every verdict in, no challenge window is waited for');
+  await attest(world, attestationOf(0), 2);
+  t.is((await current(world)).phase, 'attesting', 'two of four are no quorum');
+  await attest(world, attestationOf(0), 3);
+  const model = await readModel(world.view);
+  t.is(model.root, attestationOf(0).modelRoot);
+  t.is(model.version, 1);
+  t.is(model.round, 0);
+  t.deepEqual(model.checkpoint, attestationOf(0).checkpoint);
+  await world.block();
+  const done = await readRound(world.view, 0);
+  t.is(done.phase, 'done');
+  t.is(done.outcome, 'moved');
+  const { steps, batch, sequenceLength, rewardPerTokenGwei } = world.parameters;
+  const emission = BigInt(4 * steps * batch * sequenceLength) * rewardPerTokenGwei;
+  t.is(done.emissionGwei, emission);
+  const share = (emission * 7_500n) / 10_000n;
+  const paid = (share * 2n) / 4n;
+  const trainer = await readTrainer(world.view, trainerAt(1));
+  t.is(trainer.accepted, 1);
+  t.is(trainer.unvestedGwei, paid - (paid + 3n) / 4n, 'a quarter is released at once when vesting takes 4 rounds');
+  t.is((await readSupply(world.view)).mintedGwei, ((share / 4n + 3n) / 4n) * 2n + (paid + 3n) / 4n + (emission * 1_200n) / 10_000n);
+});
+
+test('minted amounts reach wallets through withdrawals, sixteen in a block', async (t) => {
+  const world = await openWorld(20);
+  await register(world, 3);
+  await honestRound(world);
+  const queued = (await readSupply(world.view)).pendingCount;
+  t.is(queued, 23, 'three trainers and twenty authorities');
+  const before = await world.balance(trainerAt(0));
+  await world.block();
+  t.is((await readSupply(world.view)).pendingCount, 7);
+  t.true((await world.balance(trainerAt(0))) > before);
+  await world.block();
+  const supply = await readSupply(world.view);
+  t.is(supply.pendingCount, 0);
+  t.is(supply.mintedGwei, supply.paidGwei);
+});
+
+test('the next round takes the sequences that follow and the new base', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3, [1, 2, 1]);
+  const first = await honestRound(world);
+  const second = await openRound(world);
+  t.is(first.dataStart, 0);
+  t.is(second.dataStart, 4 * world.parameters.steps * world.parameters.batch);
+  t.is(second.baseRoot, attestationOf(0).modelRoot);
+  t.is(second.baseVersion, 1);
+  t.not(second.seed, first.seed);
+});
+
+test('unvested pay of a trainer that left is released by its ceiling share each round until nothing is left', async (t) => {
+  const world = await openWorld(4, { rewardPerTokenGwei: 1n, minTrainers: 1 });
+  await register(world, 1);
+  await honestRound(world);
+  await world.ok(trainerAt(0), requestExitCall());
+  let rest = (await readTrainer(world.view, trainerAt(0))).unvestedGwei;
+  t.true(rest > 0n);
+  const early = await world.ok(authority(world, 0), releaseVestedCall(trainerAt(0)));
+  t.deepEqual(early.events, [], 'no round was settled since, so nothing has vested');
+  await world.blocks(2);
+  // Another trainer keeps rounds going; each settled round lets one more share vest.
+  await world.fund(trainerAt(7), 2n * STAKE);
+  await world.ok(trainerAt(7), registerCall(1, STAKE));
+  // The leaver was frozen into the round that began before it asked to leave.
+  await world.blocks(world.parameters.trainBlocks + 4);
+  for (let i = 0; rest > 0n && i < 60; i++) {
+    await honestRound(world);
+    await world.ok(authority(world, 1), releaseVestedCall(trainerAt(0)));
+    const now = (await readTrainer(world.view, trainerAt(0))).unvestedGwei;
+    t.true(now < rest && now >= rest - 3n * ((rest + 3n) / 4n));
+    rest = now;
+  }
+  t.is(rest, 0n);
+  t.is((await readTrainer(world.view, trainerAt(0))).stakeWei, STAKE, 'the stake waits for withdraw');
+});
+
+test('a rise of the held-out loss beyond the gate keeps the base, and the work is paid', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3);
+  await honestRound(world, { heldOutMicroNats: 4_000_000 });
+  const before = await readModel(world.view);
+  await honestRound(world, { heldOutMicroNats: 4_000_000 + world.parameters.gateMicroNats + 1 });
+  const reverted = await readRound(world.view, 1);
+  t.is(reverted.outcome, 'reverted');
+  t.deepEqual(await readModel(world.view), before);
+  t.is((await readTrainer(world.view, trainerAt(0))).accepted, 2);
+  t.true(reverted.emissionGwei > 0n);
+  await honestRound(world, { heldOutMicroNats: 4_000_000 + world.parameters.gateMicroNats });
+  t.is((await readRound(world.view, 2)).outcome, 'moved', 'a rise up to the gate is noise');
+});
+
+test('attestations that differ in one field never make a quorum, and the round expires with the work paid', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3);
+  const round = await openRound(world);
+  await commitAll(world, round);
+  await approveAll(world, round);
+  const base = attestationOf(0);
+  const variants = [
+    base,
+    { ...base, heldOutMicroNats: base.heldOutMicroNats + 1 },
+    { ...base, checkpoint: { ...base.checkpoint, size: 1n } },
+    { ...base, checkpoint: { ...base.checkpoint, sha256: base.modelRoot } },
+  ];
+  for (const [by, attestation] of variants.entries()) await world.ok(authority(world, by), attestCall(attestation));
+  t.is((await current(world)).phase, 'attesting');
+  await world.blocks(world.parameters.attestBlocks + 1);
+  const expired = await readRound(world.view, 0);
+  t.is(expired.outcome, 'expired');
+  t.true(expired.emissionGwei > 0n);
+  t.is((await readModel(world.view)).version, 0);
+});
+
+test('a trainer that never commits is missed, then paused, and the others go on without it', async (t) => {
+  const world = await openWorld(4, { minTrainers: 2 });
+  await register(world, 3);
+  for (let number = 0; number < 2; number++) {
+    const round = await openRound(world);
+    for (const index of [0, 1]) await world.ok(trainerAt(index), commitCall(commitmentOf(world, round, trainerAt(index))));
+    await world.blocks(world.parameters.trainBlocks);
+    t.is((await current(world)).phase, 'auditing');
+    for (const index of [0, 1]) for (const by of [0, 1, 2, 3]) await giveVerdict(world, by, number, trainerAt(index), 'valid');
+    await attest(world, attestationOf(number));
+    await world.block();
+  }
+  const absent = await readTrainer(world.view, trainerAt(2));
+  t.is(absent.status, 'paused');
+  t.is(absent.missed, 2);
+  t.is(absent.stakeWei, 20n * 10n ** 18n, 'absence costs no stake');
+  t.is((await openRound(world)).roster.length, 2);
+});
+
+test('a round in which nobody commits is void and pays nothing', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3);
+  await openRound(world);
+  await world.blocks(world.parameters.trainBlocks + 1);
+  const round = await readRound(world.view, 0);
+  t.is(round.outcome, 'void');
+  t.is(round.emissionGwei, 0n);
+  t.deepEqual(round.roster.map(({ status }) => status), ['missed', 'missed', 'missed']);
+  t.is((await readSupply(world.view)).mintedGwei, 0n);
+});
+
+test('claims without a quorum of verdicts at the audit deadline are unresolved and nobody is slashed', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3);
+  const round = await openRound(world);
+  await commitAll(world, round);
+  for (const by of [0, 1]) await giveVerdict(world, by, 0, trainerAt(0), 'valid');
+  await world.blocks(world.parameters.auditBlocks + 1);
+  const done = await readRound(world.view, 0);
+  t.is(done.outcome, 'void');
+  t.deepEqual(done.roster.map(({ status }) => status), ['unresolved', 'unresolved', 'unresolved']);
+  const trainer = await readTrainer(world.view, trainerAt(0));
+  t.is(trainer.unresolved, 1);
+  t.is(trainer.consecutiveMisses, 0, 'silent authorities are not the trainer’s failure');
+});
+
+test('a claim is given up as soon as more than a third find it unavailable, and counts as a stall', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3);
+  const round = await openRound(world);
+  await commitAll(world, round);
+  await giveVerdict(world, 0, 0, trainerAt(0), 'unavailable');
+  t.is((await readClaim(world.view, 0, trainerAt(0))).status, 'committed');
+  await giveVerdict(world, 1, 0, trainerAt(0), 'unavailable');
+  t.is((await readClaim(world.view, 0, trainerAt(0))).status, 'unresolved');
+  await approveAll(world, round, [trainerAt(0)]);
+  await world.blocks(world.parameters.challengeBlocks);
+  await attest(world, attestationOf(0));
+  await world.block();
+  t.is((await readTrainer(world.view, trainerAt(0))).consecutiveMisses, 1);
+});
+
+test('an authority that is down delays the end of audits by the challenge window only', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3);
+  const round = await openRound(world);
+  await commitAll(world, round);
+  for (const { trainer } of round.roster) for (const by of [0, 1, 2]) await giveVerdict(world, by, 0, trainer, 'valid');
+  t.is((await current(world)).phase, 'auditing');
+  await world.blocks(world.parameters.challengeBlocks);
+  t.is((await current(world)).phase, 'attesting');
+});
+
+test('the emission of a round is capped and the cap halves', async (t) => {
+  const world = await openWorld(4, { roundCapGwei: 1_000n, halvingRounds: 2 });
+  await register(world, 3);
+  const emissions: bigint[] = [];
+  for (let number = 0; number < 5; number++) {
+    await honestRound(world);
+    emissions.push((await readRound(world.view, number)).emissionGwei);
+  }
+  t.deepEqual(emissions, [1_000n, 1_000n, 500n, 500n, 250n]);
+});
+
+test('claims and hashes of a former round in the same place of the ring never show through', async (t) => {
+  const world = await openWorld(1, { minTrainers: 1, trainBlocks: 1 });
+  await register(world, 1);
+  await honestRound(world);
+  for (let number = 1; number <= 64; number++) {
+    await world.ok(trainerAt(0), commitCall(commitmentOf(world, await openRound(world), trainerAt(0))));
+    await giveVerdict(world, 0, number, trainerAt(0), 'valid');
+    await attest(world, attestationOf(number));
+    await world.block();
+  }
+  await t.throwsAsync(readRound(world.view, 0), { message: 'RoundForgotten' });
+  const fresh = await openRound(world);
+  t.is(fresh.round, 65);
+  const claim = await readClaim(world.view, 65, trainerAt(0));
+  t.is(claim.status, 'awaited');
+  t.is(claim.traceRoot, `0x${'00'.repeat(32)}`);
+  t.deepEqual(claim.valid, []);
+  t.is((await readRound(world.view, 2)).outcome, 'moved', 'the newest 64 stay readable');
+  t.is(present(fresh.roster[0], 'roster').status, 'awaited');
+  t.is(leavesOf(1).length, 68);
+});
