@@ -60,7 +60,8 @@ export function protect(rowKey: Uint8Array, value: Uint8Array): Uint8Array {
 /** The value, or null when its checksum does not match. */
 export function unprotect(rowKey: Uint8Array, stored: Uint8Array): Uint8Array | null {
   if (stored.length < CHECKSUM_BYTES) return null;
-  const value = stored.subarray(0, stored.length - CHECKSUM_BYTES);
+  // Not a Buffer from here on: its slice() does not copy.
+  const value = new Uint8Array(stored.buffer, stored.byteOffset, stored.length - CHECKSUM_BYTES);
   const sum = new DataView(stored.buffer, stored.byteOffset + value.length, CHECKSUM_BYTES).getUint32(0);
   return sum === crc32(value, crc32(rowKey)) ? value : null;
 }

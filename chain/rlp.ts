@@ -11,7 +11,9 @@ export function encodeRlp(item: Item): Uint8Array {
 }
 
 /** The item, or null for anything but one canonical item: trailing bytes and long-form lengths are refused. */
-export function decodeRlp(bytes: Uint8Array): Item | null {
+export function decodeRlp(given: Uint8Array): Item | null {
+  // Items are views of the input; a Buffer would make them Buffers, whose slice() does not copy.
+  const bytes = new Uint8Array(given.buffer, given.byteOffset, given.length);
   let item: Item;
   try {
     item = RLP.decode(bytes) as Item;

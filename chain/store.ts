@@ -71,7 +71,10 @@ export class Store {
   /** Rows of a key range, in key order. */
   async *scan(range: Range): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
     try {
-      for await (const [key, stored] of this.#level.iterator(range)) yield [key, this.#checked(key, stored)];
+      for await (const [found, stored] of this.#level.iterator(range)) {
+        const key = new Uint8Array(found.buffer, found.byteOffset, found.length);
+        yield [key, this.#checked(key, stored)];
+      }
     } catch (error) {
       if (error instanceof DatabaseDamage) throw error;
       throw this.#fail(new DatabaseDamage('database: scan failed', { cause: error }));

@@ -14,7 +14,8 @@ const MAX_NONCE = 2n ** 53n - 1n;
 type Unsigned = Omit<Transaction, 'from' | 'hash' | 'raw'>;
 
 /** The transaction with its sender, or a Fault naming the field. `from` spares the recovery when it is known. */
-export function decodeTransaction(raw: Uint8Array, from?: Address): Result<Transaction> {
+export function decodeTransaction(given: Uint8Array, from?: Address): Result<Transaction> {
+  const raw = new Uint8Array(given.buffer, given.byteOffset, given.length);
   const first = raw[0];
   if (first === undefined) return fault('badTransaction', 'transaction: empty');
   const decoded = first >= 0xc0 ? decodeLegacy(raw) : decodeTyped(first, raw);

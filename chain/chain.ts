@@ -1,0 +1,406 @@
+// Owns an open chain: it wires store, state, pool and EVM together behind chain/api.ts and keeps the head.
+// One queue orders execution, commits and everything that must see a whole block.
+
+import { fromHex, toHex, u256be } from '../base/bytes.ts';
+import { check, present } from '../base/check.ts';
+import { type Result, fault, success, unwrap } from '../base/fault.ts';
+import { type AccountRecord, EMPTY_ACCOUNT, EMPTY_TRIE_ROOT } from './account.ts';
+import type {
+  AccountProof,
+  Address,
+  BlockRecord,
+  Candidate,
+  Chain,
+  ChainLimits,
+  Genesis,
+  Hash,
+  HeadEvent,
+  OpenOptions,
+  StateView,
+  SystemHooks,
+} from './api.ts';
+import { createCalls, retrace } from './calls.ts';
+import { createCommon, createMachine, type Machine } from './evm.ts';
+import { HeadState } from './head-state.ts';
+import { nextBaseFee } from './header.ts';
+import { keccak256 } from './keccak.ts';
+import { blockRows, headRow, Ledger, type Totals } from './ledger.ts';
+import { CALL_EXECUTORS, DEFAULT_LIMITS } from './limits.ts';
+import { queryLogs } from './log-query.ts';
+import { type Place, runMessage } from './message.ts';
+import { openLedger } from './open.ts';
+import { createPool, type OwnedPool } from './pool.ts';
+import { build, type Parent, type Prepared, validate, type Workshop } from './producer.ts';
+import { createLender, createQueue, type Lender, type Queue } from './queue.ts';
+import { decodeRlp } from './rlp.ts';
+import type { StateSource } from './state-journal.ts';
+import { forgetRows } from './state-root.ts';
+import { openStore, type Row, type Store } from './store.ts';
+import { REWARDS_ADDRESS, SYSTEM_ADDRESS } from './system/api.ts';
+import { systemHooks } from './system/hooks.ts';
+import { parseLearningParameters } from './system/parameters.ts';
+
+/** Ancestors BLOCKHASH can name. */
+const KNOWN_HASHES = 256;
+
+/** The moving part of an open chain. */
+type Core = {
+  readonly genesis: Genesis;
+  readonly genesisHash: Hash;
+  readonly limits: ChainLimits;
+  readonly system: SystemHooks;
+  readonly store: Store;
+  readonly state: HeadState;
+  readonly ledger: Ledger;
+  readonly pool: OwnedPool;
+  readonly queue: Queue;
+  readonly machines: Lender<Machine>;
+  readonly machine: Machine;
+  readonly hashes: Map<number, Hash>;
+  readonly candidates: Map<Hash, Candidate>;
+  readonly listeners: Set<(event: HeadEvent) => void>;
+  head: BlockRecord;
+  totals: Totals;
+  oldestState: number;
+  closed: boolean;
+};
+
+/** The system contracts of a genesis file. Faults name the parameter. */
+export async function genesisSystem(genesis: Genesis): Promise<Result<SystemHooks>> {
+  const parameters = parseLearningParameters(genesis.learning);
+  if (!parameters.ok) return parameters;
+  const hooks = await systemHooks(parameters.value, genesis.authorities);
+  if (!hooks.ok) return hooks;
+  const { calls } = hooks.value;
+  // Going on with rewards that are paid but not marked would pay them again.
+  const strict: SystemHooks['calls'] = (number, paid) =>
+    calls(number, paid).map((call) => (call.to === REWARDS_ADDRESS ? { ...call, mustSucceed: true } : call));
+  return success({ ...hooks.value, calls: strict });
+}
+
+/** Opens (or makes) the chain of a genesis file in a folder. Faults: database missing, locked, damaged, of another network. */
+export async function openChain(options: OpenOptions): Promise<Result<Chain>> {
+  const limits: ChainLimits = { ...DEFAULT_LIMITS, ...options.limits };
+  const system = options.system === undefined ? await genesisSystem(options.genesis) : success(options.system);
+  if (!system.ok) return system;
+  const store = await openStore(options.directory, options.create, () => {});
+  if (!store.ok) return store;
+  try {
+    const opened = await openLedger(store.value, options.genesis, system.value, limits, options.firstSetHash);
+    if (opened.ok)
+      return success(chainOf(await createCore(options.genesis, limits, system.value, store.value, opened.value)));
+    await store.value.close();
+    return opened;
+  } catch (error) {
+    await store.value.close();
+    if (store.value.failure === null) throw error;
+    return fault('databaseCorrupt', `${store.value.failure.message}; delete the database and sync again`);
+  }
+}
+
+async function createCore(
+  genesis: Genesis,
+  limits: ChainLimits,
+  system: SystemHooks,
+  store: Store,
+  { mark, genesisHash }: Extract<Awaited<ReturnType<typeof openLedger>>, { ok: true }>['value'],
+): Promise<Core> {
+  const common = createCommon(genesis.chainId);
+  const hashes = new Map<number, Hash>();
+  const make = () =>
+    createMachine(
+      common,
+      (number) => hashes.get(number) ?? null,
+      () => store.failure,
+    );
+  const stored = new Ledger(store, limits, () => mark.number);
+  const head = present(stored.block(mark.number), 'head block');
+  for (let n = Math.max(0, mark.number - KNOWN_HASHES); n <= mark.number; n++)
+    hashes.set(n, present(stored.hash(n), 'hash'));
+  const state = new HeadState(store, mark.number, fromHex(head.header.stateRoot), limits);
+  const pool = createPool(
+    BigInt(genesis.chainId),
+    {
+      account: (address) => state.account(address),
+      code: (hash) => state.code(hash),
+      gasLimit: () => core.head.header.gasLimit,
+    },
+    limits,
+  );
+  const core: Core = {
+    genesis,
+    genesisHash,
+    limits,
+    system,
+    store,
+    state,
+    pool,
+    hashes,
+    head,
+    ledger: new Ledger(store, limits, () => core.head.header.number),
+    queue: createQueue(),
+    machine: await make(),
+    machines: createLender(CALL_EXECUTORS, make),
+    candidates: new Map(),
+    listeners: new Set(),
+    totals: mark.totals,
+    oldestState: mark.oldestState,
+    closed: false,
+  };
+  return core;
+}
+
+function place(core: Core, number: number): Result<Place> {
+  const head = core.head.header.number;
+  if (!Number.isSafeInteger(number) || number < 0 || number > head) {
+    return fault('unknownBlock', `block ${number} is not known; the head is ${head}`, { number, head });
+  }
+  const oldest = oldestState(core, head);
+  if (number < oldest) {
+    return fault('stateUnavailable', `historical state not available: block ${number}, kept from ${oldest}`, {
+      number,
+      oldest,
+    });
+  }
+  return success({ header: present(core.ledger.header(number), 'header'), source: core.state.at(number) });
+}
+
+function oldestState(core: Core, head: number): number {
+  return Math.max(core.oldestState, head - core.limits.stateWindow, 0);
+}
+
+function stateView(number: number, source: StateSource, isHead: () => boolean): StateView {
+  const account = async (address: Address): Promise<AccountRecord | null> => source.account(address);
+  return {
+    blockNumber: number,
+    async account(address) {
+      const record = await account(address);
+      if (record === null) return null;
+      const storageRoot = toHex(isHead() ? record.storageRoot : EMPTY_TRIE_ROOT);
+      return { balance: record.balance, nonce: Number(record.nonce), codeHash: toHex(record.codeHash), storageRoot };
+    },
+    balance: async (address) => (await account(address))?.balance ?? 0n,
+    nonce: async (address) => Number((await account(address))?.nonce ?? 0n),
+    async code(address) {
+      const record = await account(address);
+      return record === null ? new Uint8Array(0) : source.code(record.codeHash);
+    },
+    async storage(address, slot) {
+      const value = await source.storage(address, slot);
+      return `0x${Buffer.from(value).toString('hex').padStart(64, '0')}`;
+    },
+  };
+}
+
+function workshop(core: Core): Workshop {
+  const { machine, state, store, limits, system } = core;
+  const here: Place = { header: core.head.header, source: core.state.at(core.head.header.number) };
+  return {
+    machine,
+    state,
+    store,
+    limits,
+    system,
+    async view(call) {
+      const request = { from: SYSTEM_ADDRESS, to: call.to, data: call.data };
+      const ran = unwrap(await core.machines.lend((one) => runMessage(one, here, request, limits)));
+      check(ran.outcome.failure === null, `view of ${call.to}: ${ran.outcome.failure?.message}`);
+      return ran.outcome.returned;
+    },
+  };
+}
+
+const parentOf = (core: Core): Parent => ({ block: core.head, totals: core.totals });
+
+function keep(core: Core, candidate: Result<Candidate>): Result<Candidate> {
+  if (!candidate.ok) return candidate;
+  core.candidates.set(candidate.value.hash, candidate.value);
+  if (core.candidates.size > core.limits.candidates) {
+    for (const oldest of core.candidates.keys()) {
+      core.candidates.delete(oldest);
+      break;
+    }
+  }
+  return candidate;
+}
+
+function usable(core: Core): Result<null> {
+  if (core.closed) return fault('closed', 'the chain is closed');
+  if (core.store.failure !== null) return fault('poisoned', core.store.failure.message);
+  return success(null);
+}
+
+async function commit(core: Core, candidate: Candidate, certificate: Uint8Array): Promise<void> {
+  unwrap(usable(core));
+  const { block } = candidate;
+  const prepared = candidate.changes as Prepared;
+  check(prepared.parentHash === core.head.hash, 'commit: the candidate does not stand on the head');
+  check(certificate.length <= core.limits.certificateBytes, 'commit: certificate over the limit');
+  const { number } = block.header;
+  const oldest = oldestState(core, number);
+  const mark = { number, hash: block.hash, oldestState: oldest, totals: prepared.totals };
+  const rows: Row[] = [
+    ...prepared.sealed.rows,
+    ...blockRows(block, candidate.wire, certificate, prepared.outcomes, candidate.systemLogs),
+  ];
+  const stale = number - core.limits.stateWindow;
+  if (stale > 0) rows.push(...forgetRows(core.store, stale, (bytes) => decodeRlp(bytes) as Uint8Array[]));
+  rows.push(headRow(mark));
+  await core.state.advance(() => core.store.write(rows), prepared.sealed.advance);
+  core.head = block;
+  core.totals = prepared.totals;
+  core.oldestState = oldest;
+  core.hashes.set(number, block.hash);
+  core.hashes.delete(number - KNOWN_HASHES - 1);
+  core.candidates.clear();
+  core.ledger.remember(block, candidate.receipts);
+  core.pool.revalidate(block.transactions);
+  const event: HeadEvent = { block, receipts: candidate.receipts, systemLogs: candidate.systemLogs, certificate };
+  for (const listener of core.listeners) listener(event);
+}
+
+function proofAt(core: Core, address: Address, slots: readonly Hash[]): AccountProof {
+  const account = core.state.account(address) ?? EMPTY_ACCOUNT;
+  const trie = core.state.storageTrie(address, account.storageRoot);
+  return {
+    address,
+    balance: account.balance,
+    nonce: Number(account.nonce),
+    codeHash: toHex(account.codeHash),
+    storageHash: toHex(account.storageRoot),
+    accountProof: core.state.accountTrie().prove(keccak256(fromHex(address))),
+    storageProof: slots.map((slot) => ({
+      key: slot,
+      value: BigInt(toHex(u256be(BigInt(`0x0${Buffer.from(core.state.storage(address, slot)).toString('hex')}`)))),
+      proof: trie.prove(keccak256(fromHex(slot))),
+    })),
+  };
+}
+
+function reads(
+  core: Core,
+): Pick<
+  Chain,
+  | 'header'
+  | 'numberOf'
+  | 'blockByNumber'
+  | 'blockByHash'
+  | 'wireBlock'
+  | 'certificate'
+  | 'receipts'
+  | 'receipt'
+  | 'transaction'
+  | 'systemLogs'
+  | 'addressHistory'
+  | 'logs'
+  | 'statistics'
+  | 'state'
+  | 'proof'
+> {
+  const { ledger } = core;
+  return {
+    header: async (number) => ledger.header(number),
+    numberOf: async (hash) => ledger.numberOf(hash),
+    blockByNumber: async (number) => ledger.block(number),
+    async blockByHash(hash) {
+      const number = ledger.numberOf(hash);
+      return number === null ? null : ledger.block(number);
+    },
+    wireBlock: async (number) => ledger.wire(number),
+    certificate: async (number) => ledger.certificate(number),
+    receipts: async (number) => ledger.receipts(number),
+    receipt: async (hash) => ledger.receipt(hash),
+    transaction: async (hash) => ledger.transaction(hash),
+    systemLogs: async (number) => ledger.systemLogs(number),
+    addressHistory: (address, page) => ledger.history(address, page),
+    logs: (filter) => queryLogs(ledger, core.head.header.number, filter, core.limits),
+    statistics: () => ({
+      height: core.head.header.number,
+      transactions: core.totals.transactions,
+      minted: core.totals.minted,
+      burned: core.totals.burned,
+    }),
+    state(number) {
+      const at = place(core, number);
+      return at.ok ? success(stateView(number, at.value.source, () => core.head.header.number === number)) : at;
+    },
+    async proof(address, slots, number) {
+      if (slots.length > core.limits.proofSlots)
+        return fault('tooManySlots', `too many slots: ${slots.length}, limit ${core.limits.proofSlots}`);
+      return core.queue.run(async () => {
+        const head = core.head.header.number;
+        if (number !== head)
+          return fault('stateUnavailable', `proofs are served at the head ${head} only`, { number, head });
+        return success(proofAt(core, address, slots));
+      });
+    },
+  };
+}
+
+function writes(
+  core: Core,
+): Pick<Chain, 'nextBaseFee' | 'buildBlock' | 'validateBlock' | 'candidate' | 'commit' | 'importBlock'> {
+  const judge = async (wire: Uint8Array, test?: Parameters<Chain['validateBlock']>[1]): Promise<Result<Candidate>> => {
+    const ready = usable(core);
+    return ready.ok ? keep(core, await validate(workshop(core), parentOf(core), wire, test)) : ready;
+  };
+  return {
+    nextBaseFee: () => nextBaseFee(core.head.header),
+    buildBlock: (request) =>
+      core.queue.run(async () => {
+        const ready = usable(core);
+        return ready.ok ? keep(core, await build(workshop(core), parentOf(core), request)) : ready;
+      }),
+    validateBlock: (wire, test) => core.queue.run(() => judge(wire, test)),
+    candidate: (hash) => core.candidates.get(hash) ?? null,
+    commit: (candidate, certificate) => core.queue.run(() => commit(core, candidate, certificate)),
+    importBlock: (wire, certificate, test) =>
+      core.queue.run(async () => {
+        const candidate = await judge(wire, test);
+        if (!candidate.ok) return candidate;
+        await commit(core, candidate.value, certificate);
+        return success(candidate.value.block);
+      }),
+  };
+}
+
+function chainOf(core: Core): Chain {
+  return {
+    chainId: BigInt(core.genesis.chainId),
+    genesis: core.genesis,
+    genesisHash: core.genesisHash,
+    limits: core.limits,
+    pool: core.pool,
+    head: () => core.head,
+    ...reads(core),
+    ...writes(core),
+    ...createCalls({ machines: core.machines, limits: core.limits, place: (number) => place(core, number) }),
+    traceTransaction: (hash, trace) => traceTransaction(core, hash, trace),
+    onHead(listener) {
+      core.listeners.add(listener);
+      return () => core.listeners.delete(listener);
+    },
+    failure: () => core.store.failure,
+    async close() {
+      if (core.closed) return;
+      core.closed = true;
+      await core.queue.idle();
+      await core.store.close();
+    },
+  };
+}
+
+async function traceTransaction(
+  core: Core,
+  hash: Hash,
+  trace: Parameters<Chain['traceTransaction']>[1],
+): ReturnType<Chain['traceTransaction']> {
+  const record = core.ledger.transaction(hash);
+  if (record === null) return fault('unknownTransaction', 'transaction not found', { hash });
+  const parent = place(core, record.blockNumber - 1);
+  if (!parent.ok) return parent;
+  const block = present(core.ledger.block(record.blockNumber), 'block');
+  const calls = core.system.calls(record.blockNumber, block.withdrawals.length);
+  const contents = { header: block.header, calls, withdrawals: block.withdrawals };
+  return core.machines.lend((machine) => retrace(machine, parent.value.source, block, contents, record.index, trace));
+}
