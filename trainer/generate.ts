@@ -3,14 +3,13 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { check, present } from '../base/check.ts';
-import { FaultError, type Fault, type Result, fault, success } from '../base/fault.ts';
-import type { Executor, LoadedProgram } from '../engine/executor.ts';
-import { SLOT_INPUT, buildDecodeProgram, fillDecodeConstants } from './decode-program.ts';
+import { type Fault, type Result, fault, success } from '../base/fault.ts';
+import type { Executor } from '../engine/executor.ts';
+import { type DecodeRunner, checkParams, createDecodeRunner } from './decode-runner.ts';
 import { type EventQueue, createEventQueue } from './event-queue.ts';
 import type { ModelConfig } from './model.ts';
 import { MAX_DECODE_ROWS, MAX_GENERATION_SLOTS, MAX_STOP_TOKENS, MAX_WAITING_REQUESTS } from './model-limits.ts';
 import { type Sampled, type Sampling, sampleToken, samplingOf } from './sampler.ts';
-import { INPUTS, OUTPUTS, parameterBytes } from './train-program.ts';
 
 export type GeneratorOptions = Readonly<{
   executor: Executor;
@@ -46,6 +45,8 @@ export type GenerationEvent =
       generation: number;
     }>;
 
+export type GeneratorLoad = Readonly<{ running: number; waiting: number; slots: number }>;
+
 export type Generator = Readonly<{
   /**
    * Starts a request. A Fault names what is wrong with it: code 'context_length_exceeded', 'generation/busy',
@@ -56,7 +57,7 @@ export type Generator = Readonly<{
   /** Another model of the same configuration: requests that run finish on the old one, later ones wait for the new one. */
   setParams(params: Uint8Array): Promise<void>;
   /** Running and waiting requests. */
-  load(): Readonly<{ running: number; waiting: number; slots: number }>;
+  load(): GeneratorLoad;
   /** Aborts everything and frees the arenas; the executor stays. */
   close(): void;
 }>;
@@ -78,141 +79,155 @@ type Swap = Readonly<{ params: Uint8Array; resolve: () => void }>;
 
 /** A generator with its own arenas in `executor`. Throws a FaultError when they cannot be had. */
 export function createGenerator(options: GeneratorOptions): Generator {
-  const { executor, config, slots = 8, rowSizes = [1, 8, 32] } = options;
-  checkOptions(slots, rowSizes);
-  const programs = loadPrograms(executor, config, slots, rowSizes);
-  const first = present(programs[0], 'decode program');
-  const free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
-  const waiting: Task[] = [];
-  let running: Task[] = [];
-  const swaps: Swap[] = [];
-  let generation = 0;
-  let busy = false;
-  let closed = false;
+  const loop = new GenerationLoop(options);
+  return {
+    generate: (request) => loop.generate(request),
+    setParams: (params) => loop.setParams(params),
+    load: () => loop.load(),
+    close: () => loop.close(),
+  };
+}
 
-  function install(params: Uint8Array): void {
-    check(params.length === parameterBytes(config), `parameters are ${parameterBytes(config)} bytes for this model`);
-    first.loaded.stateBytes().set(params);
+/** The requests of one generator, from arrival to end. Between two steps other work of the thread gets its turn. */
+class GenerationLoop {
+  readonly #config: ModelConfig;
+  readonly #runner: DecodeRunner;
+  readonly #slots: number;
+  readonly #free: number[];
+  readonly #waiting: Task[] = [];
+  readonly #swaps: Swap[] = [];
+  #running: Task[] = [];
+  #generation = 0;
+  #busy = false;
+  #closed = false;
+
+  constructor({ executor, config, params, slots = 8, rowSizes = [1, 8, 32] }: GeneratorOptions) {
+    checkOptions(slots, rowSizes);
+    this.#config = config;
+    this.#slots = slots;
+    this.#free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
+    this.#runner = createDecodeRunner(executor, config, slots, rowSizes);
+    this.#runner.setParams(params);
   }
 
-  function end(task: Task, reason: FinishReason): void {
-    const { prompt } = task.request;
-    task.events.push({
-      kind: 'end',
-      reason,
-      promptTokens: prompt.length,
-      completionTokens: task.made,
-      generation,
+  generate(request: GenerationRequest): Result<AsyncIterable<GenerationEvent>> {
+    if (this.#closed) return fault('generation/busy', 'generator is closed');
+    const task = admit(this.#config, request);
+    if (!task.ok) return task;
+    if (this.#waiting.length >= MAX_WAITING_REQUESTS) {
+      return fault('generation/busy', `${MAX_WAITING_REQUESTS} requests wait already`);
+    }
+    this.#waiting.push(task.value);
+    void this.#drive();
+    return success(task.value.events.iterable);
+  }
+
+  setParams(params: Uint8Array): Promise<void> {
+    checkParams(this.#config, params);
+    return new Promise((resolve) => {
+      this.#swaps.push({ params, resolve });
+      void this.#drive();
     });
-    task.events.end();
-    leave(task);
   }
 
-  function leave(task: Task): void {
-    if (task.slot >= 0) free.push(task.slot);
-    task.slot = -1;
-    running = running.filter((other) => other !== task);
+  load(): GeneratorLoad {
+    return { running: this.#running.length, waiting: this.#waiting.length, slots: this.#slots };
   }
 
-  const isAborted = ({ request, events }: Task): boolean => closed || request.signal?.aborted === true || events.left();
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#settle();
+    this.#runner.close();
+  }
 
-  /** Aborted requests go, a waiting model comes in when nothing runs on the old one, waiting requests take free slots. */
-  function settle(): void {
-    for (const task of running.filter(isAborted)) end(task, 'aborted');
-    for (const task of waiting.filter(isAborted)) {
-      waiting.splice(waiting.indexOf(task), 1);
-      end(task, 'aborted');
-    }
-    if (running.length === 0) {
-      for (const swap of swaps.splice(0)) {
-        if (!closed) install(swap.params);
-        generation++;
-        swap.resolve();
+  /** Runs until nothing is left to do. What breaks a step fails every request at hand. */
+  async #drive(): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      await turn();
+      for (this.#settle(); this.#running.length > 0; this.#settle()) {
+        this.#step();
+        await turn();
       }
+    } catch (error) {
+      for (const task of [...this.#running, ...this.#waiting.splice(0)]) {
+        task.events.fail(error);
+        this.#leave(task);
+      }
+    } finally {
+      this.#busy = false;
     }
-    while (swaps.length === 0 && free.length > 0 && waiting.length > 0) {
-      const task = present(waiting.shift(), 'waiting request');
-      task.slot = present(free.pop(), 'free slot');
-      running.push(task);
+    if (this.#waiting.length > 0 || this.#swaps.length > 0) await this.#drive();
+  }
+
+  /** Aborted requests go, a new model comes in when nothing runs on the old one, waiting requests take free slots. */
+  #settle(): void {
+    const aborted = (task: Task): boolean =>
+      this.#closed || task.request.signal?.aborted === true || task.events.left();
+    for (const task of this.#running.filter(aborted)) this.#end(task, 'aborted');
+    for (const task of this.#waiting.filter(aborted)) {
+      this.#waiting.splice(this.#waiting.indexOf(task), 1);
+      this.#end(task, 'aborted');
+    }
+    if (this.#running.length === 0) this.#swap();
+    while (this.#swaps.length === 0 && this.#free.length > 0 && this.#waiting.length > 0) {
+      const task = present(this.#waiting.shift(), 'waiting request');
+      task.slot = present(this.#free.pop(), 'free slot');
+      this.#running.push(task);
     }
   }
 
-  function step(): void {
-    const rows = planRows(running, present(programs.at(-1), 'largest program').rows);
-    const program = present(
-      programs.find((candidate) => candidate.rows >= rows.length),
-      'program for the rows',
-    );
-    const logits = runRows(program, rows, config, slots);
+  #swap(): void {
+    for (const { params, resolve } of this.#swaps.splice(0)) {
+      if (!this.#closed) this.#runner.setParams(params);
+      this.#generation++;
+      resolve();
+    }
+  }
+
+  #step(): void {
+    const rows = planRows(this.#running, this.#runner.mostRows);
+    const cacheRows = rows.map(({ task, position }) => ({
+      token: present(task.tokens[position], 'token of a row'),
+      position,
+      slot: task.slot,
+    }));
+    const logits = this.#runner.run(cacheRows);
     for (const [row, { task, position }] of rows.entries()) {
       task.done = position + 1;
       if (task.done < task.tokens.length) continue;
-      advance(task, logits.subarray(row * config.vocab, (row + 1) * config.vocab));
+      this.#advance(task, logits.subarray(row * this.#config.vocab, (row + 1) * this.#config.vocab));
     }
   }
 
-  function advance(task: Task, logits: Float32Array): void {
+  #advance(task: Task, logits: Float32Array): void {
     const sampled = sampleToken(logits, task.sampling, task.counts, task.made);
     if (task.request.stopTokens?.includes(sampled.token)) {
-      end(task, 'stop');
+      this.#end(task, 'stop');
       return;
     }
     task.counts.set(sampled.token, (task.counts.get(sampled.token) ?? 0) + 1);
     task.tokens.push(sampled.token);
     task.made++;
     task.events.push({ kind: 'token', ...sampled });
-    if (task.made >= task.limit) end(task, 'length');
+    if (task.made >= task.limit) this.#end(task, 'length');
   }
 
-  /** Runs until nothing is left to do, letting other work in between steps. */
-  async function drive(): Promise<void> {
-    if (busy) return;
-    busy = true;
-    try {
-      await turn();
-      for (settle(); running.length > 0; settle()) {
-        step();
-        await turn();
-      }
-    } catch (error) {
-      for (const task of [...running, ...waiting.splice(0)]) {
-        task.events.fail(error);
-        leave(task);
-      }
-    } finally {
-      busy = false;
-    }
-    if (!closed && (waiting.length > 0 || swaps.length > 0)) await drive();
+  #end(task: Task, reason: FinishReason): void {
+    const promptTokens = task.request.prompt.length;
+    const generation = this.#generation;
+    task.events.push({ kind: 'end', reason, promptTokens, completionTokens: task.made, generation });
+    task.events.end();
+    this.#leave(task);
   }
 
-  install(options.params);
-  return {
-    generate(request) {
-      if (closed) return fault('generation/busy', 'generator is closed');
-      const task = admit(config, request);
-      if (!task.ok) return task;
-      if (waiting.length >= MAX_WAITING_REQUESTS) {
-        return fault('generation/busy', `${MAX_WAITING_REQUESTS} requests wait already`);
-      }
-      waiting.push(task.value);
-      void drive();
-      return success(task.value.events.iterable);
-    },
-    setParams(params) {
-      check(params.length === parameterBytes(config), `parameters are ${parameterBytes(config)} bytes for this model`);
-      return new Promise((resolve) => {
-        swaps.push({ params, resolve });
-        void drive();
-      });
-    },
-    load: () => ({ running: running.length, waiting: waiting.length, slots }),
-    close() {
-      if (closed) return;
-      closed = true;
-      settle();
-      for (const { loaded } of programs.toReversed()) loaded.close();
-    },
-  };
+  #leave(task: Task): void {
+    if (task.slot >= 0) this.#free.push(task.slot);
+    task.slot = -1;
+    this.#running = this.#running.filter((other) => other !== task);
+  }
 }
 
 function checkOptions(slots: number, rowSizes: readonly number[]): void {
@@ -221,21 +236,6 @@ function checkOptions(slots: number, rowSizes: readonly number[]): void {
   const most = rowSizes.at(-1) ?? 0;
   check(ascending && most >= slots, 'rowSizes: whole numbers, ascending, the last at least the number of slots');
   check(most <= MAX_DECODE_ROWS, `rowSizes: at most ${MAX_DECODE_ROWS}`);
-}
-
-type Loaded = Readonly<{ rows: number; loaded: LoadedProgram }>;
-
-/** One program per row count, all over one state: parameters and cache. */
-function loadPrograms(executor: Executor, config: ModelConfig, slots: number, sizes: readonly number[]): Loaded[] {
-  const programs: Loaded[] = [];
-  for (const rows of sizes) {
-    const program = buildDecodeProgram(config, { rows, slots });
-    const shared = programs[0];
-    const loaded = executor.load(program, shared === undefined ? {} : { shareState: shared.loaded });
-    fillDecodeConstants(loaded, config);
-    programs.push({ rows, loaded });
-  }
-  return programs;
 }
 
 function admit(config: ModelConfig, request: GenerationRequest): Result<Task> {
@@ -278,23 +278,4 @@ function planRows(running: readonly Task[], most: number): readonly Row[] {
     for (let i = task.done; i < task.tokens.length && rows.length < most; i++) rows.push({ task, position: i });
   }
   return rows;
-}
-
-/** Logits f32[rows, vocab]. Rows not in use go to the spare slot. */
-function runRows({ rows, loaded }: Loaded, used: readonly Row[], config: ModelConfig, slots: number): Float32Array {
-  const tokens = loaded.view(INPUTS.tokens);
-  const positions = loaded.view(INPUTS.positions);
-  const places = loaded.view(SLOT_INPUT);
-  for (let row = 0; row < rows; row++) {
-    const use = used[row];
-    tokens[row] = use === undefined ? 0 : present(use.task.tokens[use.position], 'token of a row');
-    positions[row] = use === undefined ? row % config.context : use.position;
-    places[row] = use === undefined ? slots : use.task.slot;
-  }
-  const outcome = loaded.run();
-  if (!outcome.ok) {
-    const where = `instruction ${outcome.instruction} (${outcome.op})`;
-    throw new FaultError(fault('generation/engine', `model gave no usable numbers: ${outcome.reason} at ${where}`));
-  }
-  return loaded.view(OUTPUTS.logits) as Float32Array;
 }
