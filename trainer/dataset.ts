@@ -197,7 +197,7 @@ export function parseManifest(text: string): Result<DatasetManifest> {
   if (!isCount(sequenceLength, 2, MAX_SEQUENCE_LENGTH))
     return refuse(`sequenceLength: not from 2 to ${MAX_SEQUENCE_LENGTH}`);
   if (!isReference(tokenizer, MAX_TOKENIZER_CHARACTERS)) return refuse('tokenizer: not a blob reference');
-  if (!isCount(tokenizer['vocab'], 1, MAX_VOCAB)) return refuse(`tokenizer.vocab: not from 1 to ${MAX_VOCAB}`);
+  if (!isCount(tokenizer.vocab, 1, MAX_VOCAB)) return refuse(`tokenizer.vocab: not from 1 to ${MAX_VOCAB}`);
   if (!isReference(file, 2 * MAX_DATASET_TOKENS)) return refuse('file: not a blob reference within the limit');
   if (!isPart(train, sequenceLength)) return refuse('train: counts do not fit');
   if (!isPart(heldOut, sequenceLength)) return refuse('heldOut: counts do not fit');
@@ -251,5 +251,5 @@ function pick(reference: BlobReference): BlobReference {
 }
 
 function pickTokenizer(reference: BlobReference & Record<string, unknown>): Json {
-  return { ...pick(reference), vocab: reference['vocab'] as number };
+  return { ...pick(reference), vocab: reference.vocab as number };
 }

@@ -109,7 +109,7 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
       return refuse(`optimizer.${field}: not a whole number below 2^32`);
     }
   }
-  if ((numbers['beta1Nano'] as number) >= 1e9 || (numbers['beta2Nano'] as number) >= 1e9) {
+  if ((numbers.beta1Nano as number) >= 1e9 || (numbers.beta2Nano as number) >= 1e9) {
     return refuse('optimizer: a beta is not below 1');
   }
   const config = json as TrainingConfig;
