@@ -46,7 +46,8 @@ export function decodeCertificate(bytes: Uint8Array): Result<Certificate> {
   const round = reader.u32();
   const hash = reader.bytes(32);
   const count = reader.u16();
-  if (height === null || round === null || hash === null || count === null) return malformed('head cut short or height too large');
+  if (height === null || round === null || hash === null || count === null)
+    return malformed('head cut short or height too large');
   if (round > MAX_ROUND) return malformed(`round above ${MAX_ROUND}`);
   if (count < 1 || count > MAX_AUTHORITIES) return malformed(`count must be 1 to ${MAX_AUTHORITIES}`);
   if (hash.every((byte) => byte === 0)) return malformed('block hash is nil');
@@ -64,18 +65,29 @@ export function decodeCertificate(bytes: Uint8Array): Result<Certificate> {
 }
 
 /** What a certificate must be for. */
-export type Expected = Readonly<{ domain: SigningDomain; validators: ValidatorSet; type: VoteType; height: number; blockHash?: Hex }>;
+export type Expected = Readonly<{
+  domain: SigningDomain;
+  validators: ValidatorSet;
+  type: VoteType;
+  height: number;
+  blockHash?: Hex;
+}>;
 
 /** Checks a certificate on its own: the height, a quorum, and every single signature. */
 export function verifyCertificate(certificate: Certificate, expected: Expected): Result<null> {
   const { domain, validators, type } = expected;
-  if (certificate.height !== expected.height) return malformed(`for height ${certificate.height}, not ${expected.height}`);
-  if (expected.blockHash !== undefined && certificate.blockHash !== expected.blockHash) return malformed('for another block');
+  if (certificate.height !== expected.height)
+    return malformed(`for height ${certificate.height}, not ${expected.height}`);
+  if (expected.blockHash !== undefined && certificate.blockHash !== expected.blockHash)
+    return malformed('for another block');
   if (certificate.count !== validators.addresses.length) return malformed('made for another number of authorities');
   let weight = 0;
   for (const index of certificate.signers) weight += signerWeight(validators, index);
   if (!isQuorum(weight, validators.total)) {
-    return fault('certificate/no-quorum', 'certificate: signers are not more than two thirds', { weight, total: validators.total });
+    return fault('certificate/no-quorum', 'certificate: signers are not more than two thirds', {
+      weight,
+      total: validators.total,
+    });
   }
   const { height, round, blockHash } = certificate;
   const digest = ballotDigest(domain, { type, height, round, value: blockHash });
@@ -98,7 +110,10 @@ export function certificateOf(votes: readonly Vote[], validators: ValidatorSet):
   check(first.value !== null, 'certificate: of a block, not of nil');
   const byIndex = new Map<number, Vote>();
   for (const vote of votes) {
-    check(vote.value === first.value && vote.round === first.round && vote.type === first.type, 'certificate: equal votes');
+    check(
+      vote.value === first.value && vote.round === first.round && vote.type === first.type,
+      'certificate: equal votes',
+    );
     const index = indexOf(validators, vote.voter);
     check(index >= 0, 'certificate: voters are authorities');
     byIndex.set(index, vote);

@@ -1,11 +1,19 @@
-// Owns the wire form of consensus messages: canonical, bounded, big-endian. One message has one encoding; anything else is
-// a Fault. Signatures are checked afterwards, by sign-bytes.ts and certificate.ts.
+// Owns the wire form of consensus messages: canonical, bounded, big-endian. One message has one encoding but for its copy
+// number; anything else is a Fault. Signatures are checked afterwards, by sign-bytes.ts and certificate.ts.
 
 import { type Hex, concat, fromHex, toHex, u32be, u64be } from '../base/bytes.ts';
+import { check } from '../base/check.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import { type ByteReader, byteReader } from './byte-reader.ts';
 import { type Certificate, decodeCertificate, encodeCertificate } from './certificate.ts';
-import { MAX_BLOCK_BYTES, MAX_CERTIFICATE_BYTES, MAX_HEIGHT, MAX_MESSAGE_BYTES, MAX_ROUND, SIGNATURE_BYTES } from './limits.ts';
+import {
+  MAX_BLOCK_BYTES,
+  MAX_CERTIFICATE_BYTES,
+  MAX_HEIGHT,
+  MAX_MESSAGE_BYTES,
+  MAX_ROUND,
+  SIGNATURE_BYTES,
+} from './limits.ts';
 import type { Proposal, Vote } from './message.ts';
 
 /** A block travels with its proposal; a re-proposal carries the polka that vouches for it. */
@@ -14,13 +22,21 @@ export type WireMessage =
   | Readonly<{ kind: 'vote'; vote: Vote }>
   | Readonly<{ kind: 'polka'; certificate: Certificate }>;
 
+/** copy 2 ‖ type 1. */
+const HEAD_BYTES = 3;
 const PROPOSAL = 1;
 const VOTE = 2;
 const POLKA = 3;
 const VOTE_TYPES = ['prevote', 'precommit'] as const;
 const NIL = new Uint8Array(32);
 
-export function encodeMessage(message: WireMessage): Uint8Array {
+/** Bytes of a message. `copy` counts repetitions: gossip drops bytes it has seen, so a message sent again must differ. */
+export function encodeMessage(message: WireMessage, copy = 0): Uint8Array {
+  check(Number.isInteger(copy) && copy >= 0, 'encodeMessage: copy is a whole number');
+  return concat(Uint8Array.of((copy >> 8) & 0xff, copy & 0xff), encodeBody(message));
+}
+
+function encodeBody(message: WireMessage): Uint8Array {
   switch (message.kind) {
     case 'proposal': {
       const { proposal, block } = message;
@@ -63,13 +79,14 @@ const malformed = (what: string): Fault => fault('consensus-message/malformed', 
 export function decodeMessage(bytes: Uint8Array): Result<WireMessage> {
   if (bytes.length > MAX_MESSAGE_BYTES) return malformed(`longer than ${MAX_MESSAGE_BYTES} bytes`);
   const reader = byteReader(bytes);
+  reader.u16();
   switch (reader.u8()) {
     case PROPOSAL:
       return decodeProposal(reader);
     case VOTE:
       return decodeVote(reader);
     case POLKA: {
-      const certificate = decodeCertificate(bytes.subarray(1));
+      const certificate = decodeCertificate(bytes.subarray(HEAD_BYTES));
       return certificate.ok ? success({ kind: 'polka', certificate: certificate.value }) : certificate;
     }
     default:

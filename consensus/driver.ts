@@ -182,9 +182,7 @@ function onTally(state: DriverState, vote: Vote, tally: Tally): DriverResult {
       ? certificateFor(state.keeper, vote.type, tally.round, tally.value)
       : null;
   const result =
-    vote.type === 'prevote'
-      ? onPrevoteTally(state, tally, certificate)
-      : onPrecommitTally(state, tally, certificate);
+    vote.type === 'prevote' ? onPrevoteTally(state, tally, certificate) : onPrecommitTally(state, tally, certificate);
   const after = follow(state, result);
   return after === result ? { ...result, certificate } : after;
 }

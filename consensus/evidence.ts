@@ -52,7 +52,9 @@ export function encodeEvidence(evidence: Evidence): Uint8Array {
 export function evidenceId(evidence: Evidence): Hex {
   const { type, height, round, signer, statements } = evidence;
   const stated = statements.map((s) => concat(hashBytes(s.value), u32be(s.validRound + 1)));
-  return toHex(keccak256(concat(Uint8Array.of(TYPES.indexOf(type)), u64be(height), u32be(round), fromHex(signer), ...stated)));
+  return toHex(
+    keccak256(concat(Uint8Array.of(TYPES.indexOf(type)), u64be(height), u32be(round), fromHex(signer), ...stated)),
+  );
 }
 
 const refuse = (what: string): ReturnType<typeof fault> => fault('evidence/refused', `evidence: ${what}`);
@@ -74,7 +76,14 @@ export function decodeEvidence(bytes: Uint8Array): Result<Evidence> {
     statements.push({ value, validRound: validRound - 1, signature });
   }
   const [a, b] = statements;
-  if (type === undefined || height === null || round === null || signer === null || a === undefined || b === undefined) {
+  if (
+    type === undefined ||
+    height === null ||
+    round === null ||
+    signer === null ||
+    a === undefined ||
+    b === undefined
+  ) {
     return refuse('malformed');
   }
   if (reader.remaining() !== 0) return refuse('bytes after the end');
@@ -86,7 +95,8 @@ export function decodeEvidence(bytes: Uint8Array): Result<Evidence> {
 export function verifyEvidence(domain: SigningDomain, evidence: Evidence): Result<null> {
   const { type, height, round, signer, statements } = evidence;
   const [a, b] = statements;
-  if (compare(hashBytes(a.value), hashBytes(b.value)) >= 0) return refuse('the two block hashes must differ, lower first');
+  if (compare(hashBytes(a.value), hashBytes(b.value)) >= 0)
+    return refuse('the two block hashes must differ, lower first');
   for (const { value, validRound, signature } of statements) {
     if (type === 'proposal') {
       if (value === null || validRound < -1 || validRound >= round) return refuse('not a proposal');

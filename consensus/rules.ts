@@ -69,7 +69,10 @@ export function applyRule(state: RoundState, input: RuleInput): RuleResult {
       if (state.step !== 'propose' || input.validRound < 0 || input.validRound >= state.round) {
         return refused(state, 'a re-proposal counts in the propose step, with an earlier valid round');
       }
-      return prevote(state, state.lockedRound <= input.validRound || state.lockedValue === input.value ? input.value : null); // lines 29-32
+      return prevote(
+        state,
+        state.lockedRound <= input.validRound || state.lockedValue === input.value ? input.value : null,
+      ); // lines 29-32
     case 'invalid-proposal-and-polka': // line 28, valid(v) does not hold
       return prevote(state, null); // line 32
     case 'polka-any': // lines 34-35

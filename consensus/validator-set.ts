@@ -38,7 +38,8 @@ export function parseValidatorSet(addresses: readonly string[]): Result<Validato
     if (!isHex(address, 20)) return fault('validator-set/address', 'authorities: an address is 20 bytes of hex');
     lower.push(address.toLowerCase());
   }
-  if (new Set(lower).size !== lower.length) return fault('validator-set/duplicate', 'authorities: an address occurs twice');
+  if (new Set(lower).size !== lower.length)
+    return fault('validator-set/duplicate', 'authorities: an address occurs twice');
   return success(validatorSet(lower));
 }
 

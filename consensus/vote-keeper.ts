@@ -51,7 +51,14 @@ function emptyCount(): VoteCount {
 function roundVotes(keeper: VoteKeeper, round: number): RoundVotes {
   let votes = keeper.rounds.get(round);
   if (votes === undefined) {
-    votes = { round, prevotes: emptyCount(), precommits: emptyCount(), emitted: new Map(), voters: new Map(), weight: 0 };
+    votes = {
+      round,
+      prevotes: emptyCount(),
+      precommits: emptyCount(),
+      emitted: new Map(),
+      voters: new Map(),
+      weight: 0,
+    };
     keeper.rounds.set(round, votes);
   }
   return votes;
@@ -174,7 +181,12 @@ function recount(keeper: VoteKeeper, count: VoteCount): void {
 }
 
 /** Received votes of a round for a value that together are a quorum, or null. */
-export function certificateFor(keeper: VoteKeeper, type: VoteType, round: number, value: ValueId): readonly Vote[] | null {
+export function certificateFor(
+  keeper: VoteKeeper,
+  type: VoteType,
+  round: number,
+  value: ValueId,
+): readonly Vote[] | null {
   const votes = keeper.rounds.get(round);
   if (votes === undefined) return null;
   const out: Vote[] = [];

@@ -10,11 +10,35 @@ import { applyRule } from '../../consensus/rules.ts';
 import { type ValidatorSet, weightedSet } from '../../consensus/validator-set.ts';
 import { addCertificate, addVote, voteKeeper } from '../../consensus/vote-keeper.ts';
 import {
-  type Itf, type Trace, type TraceState, entries, field, int, item, list, proposal, ruleInput, str, sum, timer, vote,
+  type Itf,
+  type Trace,
+  type TraceState,
+  entries,
+  field,
+  int,
+  item,
+  list,
+  proposal,
+  ruleInput,
+  str,
+  sum,
+  timer,
+  vote,
 } from './quint-trace.ts';
 import {
-  type ChainEntry, type View, chainEntry, driverView, keeperView, outputView, quintDriverView, quintKeeperView,
-  quintOutputView, quintRulesView, quintTallyView, rulesView, tallyView,
+  type ChainEntry,
+  type View,
+  chainEntry,
+  driverView,
+  keeperView,
+  outputView,
+  quintDriverView,
+  quintKeeperView,
+  quintOutputView,
+  quintRulesView,
+  quintTallyView,
+  rulesView,
+  tallyView,
 } from './quint-view.ts';
 
 export type Replay = Readonly<{ steps: number; states: number }>;
@@ -78,7 +102,11 @@ function lastCall(state: TraceState): Call {
   if ((history as unknown as Record<string, unknown>)['#tup'] !== undefined) {
     return { validator: str(item(history, 0)), input: item(history, 1), output: item(history, 2) };
   }
-  return { validator: str(field(history, 'validator')), input: field(history, 'input'), output: field(history, 'output') };
+  return {
+    validator: str(field(history, 'validator')),
+    input: field(history, 'input'),
+    output: field(history, 'output'),
+  };
 }
 
 function nodes(state: TraceState): Map<string, Itf> {
@@ -104,14 +132,21 @@ function freshDriver(name: string, es: Itf): DriverState {
 function preload(name: string, node: Itf, input: Itf, after: Itf): DriverState {
   let driver = freshDriver(name, field(node, 'es'));
   const { height } = driver.rules;
-  const votes = list(field(node, 'incomingVotes')).map(vote).filter((v) => v.height === height);
+  const votes = list(field(node, 'incomingVotes'))
+    .map(vote)
+    .filter((v) => v.height === height);
   const certificates = list(field(node, 'incomingCertificates'))
     .map((certificate) => list(certificate).map(vote))
     .filter((certificate) => certificate.every((v) => v.height === height));
   const expected = quintKeeperView(field(field(after, 'es'), 'bk'));
   for (const order of ordersOf(votes)) {
     driver = freshDriver(name, field(node, 'es'));
-    for (const v of order) addVote(driver.keeper, v, votes.reduce((max, other) => Math.max(max, other.round), 0));
+    for (const v of order)
+      addVote(
+        driver.keeper,
+        v,
+        votes.reduce((max, other) => Math.max(max, other.round), 0),
+      );
     for (const certificate of certificates) addCertificate(driver.keeper, certificate);
     if (isDeepStrictEqual(keeperView(driver.keeper), expected)) break;
   }
@@ -201,16 +236,29 @@ function replayDriver(trace: Trace): Replay {
       replica.driver = preload(call.validator, node, call.input, present(after.get(call.validator), 'node'));
     }
     const input = driverInput(call.input, isNew);
-    const result = input === null ? { output: { kind: 'none' as const }, decision: null } : drive(replica.driver, input);
+    const result =
+      input === null ? { output: { kind: 'none' as const }, decision: null } : drive(replica.driver, input);
     if (input === null) replica.driver.stepChange = null;
     const { decision } = result;
     if (decision !== null && decision.proposal !== null) {
       replica.chain = [...replica.chain, chainEntry({ proposal: decision.proposal, votes: decision.votes })];
     }
     steps++;
-    same(trace, i, `output on ${JSON.stringify(call.input)}`, outputView(result.output, call.validator), quintOutputView(call.output));
+    same(
+      trace,
+      i,
+      `output on ${JSON.stringify(call.input)}`,
+      outputView(result.output, call.validator),
+      quintOutputView(call.output),
+    );
     const es = field(after.get(call.validator), 'es');
-    same(trace, i, `state after ${JSON.stringify(call.input)}`, driverView(replica.driver, replica.chain), quintDriverView(es));
+    same(
+      trace,
+      i,
+      `state after ${JSON.stringify(call.input)}`,
+      driverView(replica.driver, replica.chain),
+      quintDriverView(es),
+    );
   }
   return { steps, states: trace.states.length };
 }

@@ -136,7 +136,9 @@ export function ruleInput(value: Itf | undefined): RuleInput | null {
 
 /** Files of the folder and its subfolders, relative to it, in name order. */
 export function traceFiles(directory: string): string[] {
-  return (readdirSync(directory, { recursive: true }) as string[]).filter((name) => name.endsWith('.itf.json.gz')).sort();
+  return (readdirSync(directory, { recursive: true }) as string[])
+    .filter((name) => name.endsWith('.itf.json.gz'))
+    .sort();
 }
 
 /** Names lose their module prefix: `asyncModels::N4F0::system` becomes `system`. */
@@ -147,7 +149,8 @@ export function readTrace(directory: string, name: string): Trace {
     const out: Record<string, Itf> = {};
     actions.push(str(field(state, 'mbt::actionTaken')) ?? null);
     for (const [key, value] of Object.entries(state)) {
-      if (!key.startsWith('mbt::') && key !== '#meta') out[key.slice(key.lastIndexOf(':') + 1)] = value as unknown as Itf;
+      if (!key.startsWith('mbt::') && key !== '#meta')
+        out[key.slice(key.lastIndexOf(':') + 1)] = value as unknown as Itf;
     }
     return out;
   });

@@ -7,7 +7,21 @@ import { type Vote, proposalKey, voteKey } from '../../consensus/message.ts';
 import type { RoundState } from '../../consensus/round-state.ts';
 import type { Tally, VoteCount, VoteKeeper } from '../../consensus/vote-keeper.ts';
 import {
-  type Itf, bool, entries, field, int, item, list, proposal, ruleInput, step, str, sum, timer, valueOrNil, vote,
+  type Itf,
+  bool,
+  entries,
+  field,
+  int,
+  item,
+  list,
+  proposal,
+  ruleInput,
+  step,
+  str,
+  sum,
+  timer,
+  valueOrNil,
+  vote,
 } from './quint-trace.ts';
 
 export type View = unknown;
@@ -113,7 +127,9 @@ function quintCountView(count: Itf): View {
   return {
     total: int(field(count, 'totalWeight')),
     weights: sortedPairs(
-      entries(field(count, 'valuesWeights')).map(([value, weight]) => [String(valueOrNil(value)), int(weight)] as const),
+      entries(field(count, 'valuesWeights')).map(
+        ([value, weight]) => [String(valueOrNil(value)), int(weight)] as const,
+      ),
     ),
     voters: list(field(count, 'votesAddresses')).map(str).sort(),
     received: sortedVotes(list(field(count, 'receivedVotes')).map(vote)),
@@ -179,7 +195,9 @@ export function quintDriverView(es: Itf): View {
   return {
     keeper: quintKeeperView(field(es, 'bk')),
     rules: quintRulesView(field(es, 'cs')),
-    proposals: list(field(es, 'proposals')).map((p) => `${proposal(p).height}|${proposalKey(proposal(p))}`).sort(),
+    proposals: list(field(es, 'proposals'))
+      .map((p) => `${proposal(p).height}|${proposalKey(proposal(p))}`)
+      .sort(),
     executed: unique(
       list(field(es, 'executedInputs')).map(
         (e) => `${keyOf(ruleInput(item(e, 0)))} ${int(item(e, 1))} ${int(item(e, 2))} ${step(item(e, 3))}`,
@@ -202,7 +220,10 @@ function quintChainEntry(entry: Itf): ChainEntry {
     votes: sortedVotes(list(field(entry, 'commit')).map(vote)),
   };
 }
-export function chainEntry(decision: { proposal: Parameters<typeof proposalKey>[0]; votes: readonly Vote[] }): ChainEntry {
+export function chainEntry(decision: {
+  proposal: Parameters<typeof proposalKey>[0];
+  votes: readonly Vote[];
+}): ChainEntry {
   return {
     decision: `${decision.proposal.height}|${proposalKey(decision.proposal)}`,
     votes: sortedVotes(decision.votes),
