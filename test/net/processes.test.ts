@@ -37,7 +37,9 @@ test('four processes mesh, lose no message, survive kill -9 of one, and take it 
   await until(() => all.every((peer) => peer.peers === 3), 15_000, 'full mesh of processes');
 
   const publish = async (peers: readonly Peer[], from: number, count: number): Promise<number[]> => {
-    peers.forEach((peer, i) => peer.order({ kind: 'publish', from: from + i * 1_000, count, gapMs: 15, bytes: 700 }));
+    for (const [i, peer] of peers.entries()) {
+      peer.order({ kind: 'publish', from: from + i * 1_000, count, gapMs: 15, bytes: 700 });
+    }
     const serials = peers.map((_, i) => Array.from({ length: count }, (_v, k) => from + i * 1_000 + k));
     const complete = (): boolean =>
       peers.every((peer, i) => serials.every((own, j) => i === j || own.every((serial) => peer.got.has(serial))));
