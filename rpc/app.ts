@@ -65,7 +65,7 @@ export function webApp(options: WebAppOptions): WebApp {
 
 function restHandler(route: RestRoute): RequestHandler {
   return async (request, response) => {
-    const parameter = request.params['value'];
+    const parameter = request.params.value;
     const answer = await route.answer({
       value: typeof parameter === 'string' ? parameter : '',
       query: (name) => {

@@ -35,13 +35,13 @@ export function blockId(value: unknown, where: string): BlockId {
 
 /** EIP-1898: {blockNumber} or {blockHash, requireCanonical}; every block here is canonical. */
 function blockObject(value: Readonly<Record<string, unknown>>, where: string): BlockId {
-  const byHash = value['blockHash'];
-  const byNumber = value['blockNumber'];
+  const byHash = value.blockHash;
+  const byNumber = value.blockNumber;
   if (!absent(byHash) && !absent(byNumber)) {
     throw invalidParams(`invalid ${where}: cannot specify both blockHash and blockNumber`);
   }
   if (!absent(byHash)) {
-    flag(value['requireCanonical'], `${where}.requireCanonical`);
+    flag(value.requireCanonical, `${where}.requireCanonical`);
     return { kind: 'hash', hash: hash(byHash, `${where}.blockHash`) };
   }
   if (absent(byNumber)) throw invalidParams(`invalid ${where}: expected blockHash or blockNumber`);

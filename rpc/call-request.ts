@@ -31,8 +31,8 @@ export function callRequest(value: unknown, where: string, chainId: bigint, limi
   read('maxPriorityFeePerGas', quantity, (fee) => (request.maxPriorityFeePerGas = fee));
   const input = inputOf(wanted, where);
   if (input !== null) request.data = input;
-  if (!absent(wanted['accessList'])) {
-    request.accessList = accessList(wanted['accessList'], `${where}.accessList`, limits.accessListItems);
+  if (!absent(wanted.accessList)) {
+    request.accessList = accessList(wanted.accessList, `${where}.accessList`, limits.accessListItems);
   }
   checkFees(request, where);
   read('chainId', quantity, (given) => {
@@ -43,8 +43,8 @@ export function callRequest(value: unknown, where: string, chainId: bigint, limi
 
 /** Bytes of `input` or its older name `data`; both may stand when they are equal. */
 export function inputOf(wanted: Readonly<Record<string, unknown>>, where: string): Uint8Array | null {
-  const input = absent(wanted['input']) ? null : data(wanted['input'], `${where}.input`);
-  const older = absent(wanted['data']) ? null : data(wanted['data'], `${where}.data`);
+  const input = absent(wanted.input) ? null : data(wanted.input, `${where}.input`);
+  const older = absent(wanted.data) ? null : data(wanted.data, `${where}.data`);
   if (input !== null && older !== null && toHex(input) !== toHex(older)) {
     throw invalidParams(
       `invalid ${where}: both "data" and "input" are set and not equal. Please use "input" to pass transaction call data`,
@@ -95,14 +95,14 @@ function stateOverrides(value: unknown, where: string, limits: RpcLimits): Reado
 function stateOverride(value: unknown, where: string, limits: RpcLimits): StateOverride {
   const wanted = object(value, where);
   const override: Writable<StateOverride> = {};
-  if (!absent(wanted['movePrecompileToAddress'])) {
+  if (!absent(wanted.movePrecompileToAddress)) {
     throw invalidParams(`invalid ${where}.movePrecompileToAddress: not supported`);
   }
-  if (!absent(wanted['balance'])) override.balance = quantity(wanted['balance'], `${where}.balance`);
-  if (!absent(wanted['nonce'])) override.nonce = small(wanted['nonce'], `${where}.nonce`);
-  if (!absent(wanted['code'])) override.code = data(wanted['code'], `${where}.code`);
-  if (!absent(wanted['state'])) override.state = slots(wanted['state'], `${where}.state`, limits);
-  if (!absent(wanted['stateDiff'])) override.stateDiff = slots(wanted['stateDiff'], `${where}.stateDiff`, limits);
+  if (!absent(wanted.balance)) override.balance = quantity(wanted.balance, `${where}.balance`);
+  if (!absent(wanted.nonce)) override.nonce = small(wanted.nonce, `${where}.nonce`);
+  if (!absent(wanted.code)) override.code = data(wanted.code, `${where}.code`);
+  if (!absent(wanted.state)) override.state = slots(wanted.state, `${where}.state`, limits);
+  if (!absent(wanted.stateDiff)) override.stateDiff = slots(wanted.stateDiff, `${where}.stateDiff`, limits);
   if (override.state !== undefined && override.stateDiff !== undefined) {
     throw invalidParams(`invalid ${where}: has both state and stateDiff`);
   }

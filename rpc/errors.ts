@@ -48,7 +48,7 @@ export function refused(message: string, code = 'refused'): FaultError {
 /** JSON-RPC error object of a refusal; a revert carries its bytes as `data`, as geth does. */
 export function rpcErrorOf(refusal: Fault): RpcError {
   const code = rpcCodes.get(refusal.code) ?? -32000;
-  const data = refusal.fields['data'];
+  const data = refusal.fields.data;
   return code === 3 && isHex(data) ? { code, message: refusal.message, data } : { code, message: refusal.message };
 }
 

@@ -112,15 +112,15 @@ function bodyJson(transaction: Transaction, gasPrice: bigint): Json {
     r: quantityOf(transaction.r),
     s: quantityOf(transaction.s),
   };
-  if (transaction.chainId !== null) json['chainId'] = quantityOf(transaction.chainId);
-  if (transaction.type !== 0) json['yParity'] = quantityOf(transaction.v);
-  if (transaction.maxFeePerGas !== null) json['maxFeePerGas'] = quantityOf(transaction.maxFeePerGas);
+  if (transaction.chainId !== null) json.chainId = quantityOf(transaction.chainId);
+  if (transaction.type !== 0) json.yParity = quantityOf(transaction.v);
+  if (transaction.maxFeePerGas !== null) json.maxFeePerGas = quantityOf(transaction.maxFeePerGas);
   if (transaction.maxPriorityFeePerGas !== null) {
-    json['maxPriorityFeePerGas'] = quantityOf(transaction.maxPriorityFeePerGas);
+    json.maxPriorityFeePerGas = quantityOf(transaction.maxPriorityFeePerGas);
   }
-  if (transaction.accessList !== null) json['accessList'] = transaction.accessList;
+  if (transaction.accessList !== null) json.accessList = transaction.accessList;
   if (transaction.authorizationList !== null) {
-    json['authorizationList'] = transaction.authorizationList.map((item) => ({
+    json.authorizationList = transaction.authorizationList.map((item) => ({
       chainId: quantityOf(item.chainId),
       address: item.address,
       nonce: quantityOf(item.nonce),

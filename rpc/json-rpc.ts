@@ -106,13 +106,13 @@ async function run(
 
 function readRequest(value: unknown, limits: RpcLimits): Request | Readonly<{ id: Id; error: RpcError }> {
   if (!isObject(value)) return { id: null, error: invalid('a request is an object') };
-  const id = readId(value['id'], limits);
+  const id = readId(value.id, limits);
   if (!id.ok) return { id: null, error: rpcErrorOf(id) };
   const answerTo = id.value ?? null;
-  if (value['jsonrpc'] !== '2.0') return { id: answerTo, error: invalid('the field jsonrpc must be "2.0"') };
-  const method = value['method'];
+  if (value.jsonrpc !== '2.0') return { id: answerTo, error: invalid('the field jsonrpc must be "2.0"') };
+  const method = value.method;
   if (typeof method !== 'string') return { id: answerTo, error: invalid('the field method must be a string') };
-  const params = value['params'] ?? [];
+  const params = value.params ?? [];
   if (!Array.isArray(params)) {
     if (!isObject(params)) return { id: answerTo, error: invalid('the field params must be a list') };
     return { id: answerTo, error: rpcErrorOf(fault('invalidParams', 'non-array args: parameters are by position')) };

@@ -18,8 +18,8 @@ const TOPIC_POSITIONS = 4;
 export function logCriteria(value: unknown, where: string, limits: RpcLimits): LogCriteria {
   const wanted = object(value ?? {}, where);
   return {
-    addresses: addresses(wanted['address'], `${where}.address`, limits),
-    topics: topics(wanted['topics'], `${where}.topics`, limits),
+    addresses: addresses(wanted.address, `${where}.address`, limits),
+    topics: topics(wanted.topics, `${where}.topics`, limits),
   };
 }
 
@@ -46,16 +46,16 @@ function topics(value: unknown, where: string, limits: RpcLimits): LogCriteria['
 export async function logFilter(chain: Chain, value: unknown, where: string, limits: RpcLimits): Promise<LogFilter> {
   const criteria = logCriteria(value, where, limits);
   const wanted = object(value ?? {}, where);
-  if (!absent(wanted['blockHash'])) {
-    if (!absent(wanted['fromBlock']) || !absent(wanted['toBlock'])) {
+  if (!absent(wanted.blockHash)) {
+    if (!absent(wanted.fromBlock) || !absent(wanted.toBlock)) {
       throw invalidParams('cannot specify both blockHash and fromBlock/toBlock, choose one or the other');
     }
-    const number = await chain.numberOf(hash(wanted['blockHash'], `${where}.blockHash`));
+    const number = await chain.numberOf(hash(wanted.blockHash, `${where}.blockHash`));
     if (number === null) throw refused('unknown block');
     return { ...criteria, fromBlock: number, toBlock: number };
   }
-  const fromBlock = await bound(chain, wanted['fromBlock'], `${where}.fromBlock`);
-  const toBlock = await bound(chain, wanted['toBlock'], `${where}.toBlock`);
+  const fromBlock = await bound(chain, wanted.fromBlock, `${where}.fromBlock`);
+  const toBlock = await bound(chain, wanted.toBlock, `${where}.toBlock`);
   if (fromBlock > toBlock) throw invalidParams('invalid block range params');
   const range = chain.limits.logsRange;
   if (toBlock - fromBlock >= range) {
@@ -77,10 +77,10 @@ async function bound(chain: Chain, value: unknown, where: string): Promise<numbe
 export function logQuery(value: unknown, where: string, limits: RpcLimits): LogQuery {
   const filter = logCriteria(value, where, limits);
   const wanted = object(value ?? {}, where);
-  if (!absent(wanted['blockHash']))
+  if (!absent(wanted.blockHash))
     throw invalidParams(`invalid ${where}.blockHash: a filter follows the chain; use eth_getLogs`);
-  const from = absent(wanted['fromBlock']) ? null : blockId(wanted['fromBlock'], `${where}.fromBlock`);
-  const to = absent(wanted['toBlock']) ? null : blockId(wanted['toBlock'], `${where}.toBlock`);
+  const from = absent(wanted.fromBlock) ? null : blockId(wanted.fromBlock, `${where}.fromBlock`);
+  const to = absent(wanted.toBlock) ? null : blockId(wanted.toBlock, `${where}.toBlock`);
   if (from?.kind === 'hash' || to?.kind === 'hash')
     throw invalidParams(`invalid ${where}: a range is given by numbers`);
   const fromBlock = from?.kind === 'number' ? Number(from.number) : null;

@@ -118,9 +118,9 @@ export function list(value: unknown, where: string, limit: number): readonly unk
 export function accessList(value: unknown, where: string, limit: number): readonly AccessListItem[] {
   return list(value, where, limit).map((item, i) => {
     const entry = object(item, `${where}[${i}]`);
-    const keys = absent(entry['storageKeys']) ? [] : list(entry['storageKeys'], `${where}[${i}].storageKeys`, limit);
+    const keys = absent(entry.storageKeys) ? [] : list(entry.storageKeys, `${where}[${i}].storageKeys`, limit);
     return {
-      address: address(entry['address'], `${where}[${i}].address`),
+      address: address(entry.address, `${where}[${i}].address`),
       storageKeys: keys.map((key, j) => hash(key, `${where}[${i}].storageKeys[${j}]`)),
     };
   });

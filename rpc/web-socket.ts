@@ -190,6 +190,9 @@ function notify(client: Client, subscription: string, result: unknown, backpress
 /** Sends, or cuts off a client that has left too much unread. */
 function push({ socket }: Client, text: string, backpressure: number): void {
   if (socket.readyState !== socket.OPEN) return;
-  if (socket.bufferedAmount > backpressure) return socket.terminate();
+  if (socket.bufferedAmount > backpressure) {
+    socket.terminate();
+    return;
+  }
   socket.send(text);
 }

@@ -9,7 +9,7 @@ import { invalidParams } from '../errors.ts';
 import { feeHistory } from '../fees.ts';
 import { quantityOf } from '../format.ts';
 import { absent, argument, atMost, count, list, required } from '../params.ts';
-import { callFault, revertFault } from '../revert-reason.ts';
+import { callFault, revertFault } from '../call-fault.ts';
 import type { MethodTable } from './method.ts';
 
 /** Percentiles of eth_feeHistory: ascending, 0 to 100. */
@@ -52,7 +52,7 @@ export const callMethods: MethodTable = {
       const number = await resolveNumber(chain, blockId(params[1], argument(1)));
       const estimate = await chain.estimateGas(request, number, callOverrides(params[2], params[3], 2, limits));
       if (!estimate.ok && estimate.code === 'reverted') {
-        throw new FaultError(revertFault(fromHex(String(estimate.fields['data'] ?? '0x'))));
+        throw new FaultError(revertFault(fromHex(String(estimate.fields.data ?? '0x'))));
       }
       return quantityOf(unwrap(estimate));
     },

@@ -67,12 +67,12 @@ function walletTransaction(value: unknown, addresses: readonly string[]): Wallet
   const wanted = object(value, at);
   const optional = (field: string): bigint | null =>
     absent(wanted[field]) ? null : quantity(wanted[field], `${at}.${field}`);
-  const from = absent(wanted['from']) ? addresses[0] : address(wanted['from'], `${at}.from`);
+  const from = absent(wanted.from) ? addresses[0] : address(wanted.from, `${at}.from`);
   if (from === undefined || !addresses.includes(from)) throw refused('unknown account');
   const gasPrice = optional('gasPrice');
   return {
     from: address(from, `${at}.from`),
-    to: absent(wanted['to']) ? null : address(wanted['to'], `${at}.to`),
+    to: absent(wanted.to) ? null : address(wanted.to, `${at}.to`),
     value: optional('value') ?? 0n,
     data: inputOf(wanted, at) ?? new Uint8Array(0),
     gas: optional('gas'),

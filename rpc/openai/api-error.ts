@@ -14,7 +14,7 @@ export function refuse(param: string | null, message: string, code = 'invalid_va
 
 /** Seconds after which a refused client may come back, for the header Retry-After; null when it need not. */
 export function retryAfter(caught: unknown): number | null {
-  const seconds = caught instanceof FaultError ? caught.fault.fields['retryAfter'] : undefined;
+  const seconds = caught instanceof FaultError ? caught.fault.fields.retryAfter : undefined;
   return typeof seconds === 'number' ? seconds : null;
 }
 
@@ -30,8 +30,8 @@ const types: ReadonlyMap<number, string> = new Map([
 export function apiErrorOf(caught: unknown): Readonly<{ status: number; body: ApiErrorBody }> {
   if (!(caught instanceof FaultError)) return shaped(500, 'the server failed to answer', null, 'internal_error');
   const { code, message, fields } = caught.fault;
-  const param = fields['param'];
-  return shaped(Number(fields['status'] ?? 400), message, typeof param === 'string' ? param : null, code);
+  const param = fields.param;
+  return shaped(Number(fields.status ?? 400), message, typeof param === 'string' ? param : null, code);
 }
 
 function shaped(status: number, message: string, param: string | null, code: string) {

@@ -76,13 +76,13 @@ async function chatRequest({ body, model, info }: Exchange, { ports, limits }: O
 
 /** Tools are welcome as long as the model is not to call them: it cannot. */
 function refuseTools(body: JsonObject): void {
-  if (body['tool_choice'] === 'none') return;
+  if (body.tool_choice === 'none') return;
   refuseUnsupported(body, ['tools']);
 }
 
 export function refuseFormat(format: JsonObject | null, param: string): void {
-  if (format === null || format['type'] === 'text') return;
-  const named = typeof format['type'] === 'string' ? JSON.stringify(format['type'].slice(0, 40)) : 'a missing type';
+  if (format === null || format.type === 'text') return;
+  const named = typeof format.type === 'string' ? JSON.stringify(format.type.slice(0, 40)) : 'a missing type';
   throw refuse(`${param}.type`, `${param}.type: ${named} is not supported, only "text"`, 'unsupported_value');
 }
 
@@ -93,11 +93,11 @@ function messagesOf(body: JsonObject, limits: OpenAiContext['limits']): readonly
   return list.map((message, i) => {
     const at = `messages[${i}]`;
     if (!isObject(message)) throw refuse(at, `${at}: expected an object`, 'invalid_type');
-    const role = ROLES.get(message['role']);
+    const role = ROLES.get(message.role);
     if (role === undefined) {
       throw refuse(`${at}.role`, `${at}.role: expected system, developer, user or assistant`, 'unsupported_value');
     }
-    return { role, content: contentText(message['content'], `${at}.content`, limits) };
+    return { role, content: contentText(message.content, `${at}.content`, limits) };
   });
 }
 

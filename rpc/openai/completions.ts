@@ -41,7 +41,7 @@ type Head = Readonly<{ id: string; object: string; created: number; model: strin
 async function completionRequest(exchange: Exchange, { ports, limits }: OpenAiContext): Promise<CompletionRequest> {
   const { body, model, info } = exchange;
   const id = checkModel(textOf(body, 'model'), info);
-  const prompts = promptsOf(body['prompt'], info.vocabularySize, limits);
+  const prompts = promptsOf(body.prompt, info.vocabularySize, limits);
   refuseUnsupported(body, ['suffix', ...FOREIGN_SAMPLING]);
   const shared = sampling(body, ports.entropy, limits);
   const bestOf = wholeIn(body, 'best_of', 1, limits.choices);

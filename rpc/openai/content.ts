@@ -17,8 +17,8 @@ export function contentText(value: unknown, param: string, limits: RpcLimits): s
 
 function partText(part: unknown, param: string): string {
   if (!isObject(part)) throw refuse(param, `${param}: expected an object`, 'invalid_type');
-  const type = part['type'];
-  if (type === 'refusal') return typeof part['refusal'] === 'string' ? part['refusal'] : '';
+  const type = part.type;
+  if (type === 'refusal') return typeof part.refusal === 'string' ? part.refusal : '';
   if (!TEXT_TYPES.has(type)) {
     const named = typeof type === 'string' ? JSON.stringify(type.slice(0, 40)) : 'a missing type';
     throw refuse(
@@ -27,7 +27,7 @@ function partText(part: unknown, param: string): string {
       'unsupported_value',
     );
   }
-  const text = part['text'];
+  const text = part.text;
   if (typeof text !== 'string') throw refuse(`${param}.text`, `${param}.text: expected a string`, 'invalid_type');
   return text;
 }

@@ -41,7 +41,7 @@ async function responsesRequest(exchange: Exchange, context: OpenAiContext): Pro
   const id = checkModel(textOf(body, 'model'), info);
   refuseState(body);
   refuseUnsupported(body, ['background', 'prompt', 'max_tool_calls', ...FOREIGN_SAMPLING]);
-  if (body['tool_choice'] !== 'none') refuseUnsupported(body, ['tools']);
+  if (body.tool_choice !== 'none') refuseUnsupported(body, ['tools']);
   const text = objectOf(body, 'text');
   refuseFormat(text === null ? null : objectOf(text, 'format'), 'text.format');
   const truncation = textOf(body, 'truncation');
@@ -49,7 +49,7 @@ async function responsesRequest(exchange: Exchange, context: OpenAiContext): Pro
     throw refuse('truncation', 'truncation: only "disabled" is supported, a prompt is never cut', 'unsupported_value');
   }
   const instructions = textOf(body, 'instructions');
-  const prompt: Prompt = { kind: 'chat', messages: inputMessages(body['input'], instructions, limits) };
+  const prompt: Prompt = { kind: 'chat', messages: inputMessages(body.input, instructions, limits) };
   const topLogprobs = wholeIn(body, 'top_logprobs', 0, limits.topLogprobs) ?? 0;
   const asked = wholeIn(body, 'max_output_tokens', 1, MAX_TOKENS_NAMED);
   const fields = sampling(samplingFields(body), ports.entropy, limits);
@@ -77,7 +77,7 @@ async function responsesRequest(exchange: Exchange, context: OpenAiContext): Pro
 
 /** The sampling fields this route has; the others of chat do not exist here. */
 function samplingFields(body: JsonObject): JsonObject {
-  return { temperature: body['temperature'], top_p: body['top_p'] };
+  return { temperature: body.temperature, top_p: body.top_p };
 }
 
 /** This server keeps no answers: whatever builds on an earlier one must send it along. */
@@ -133,7 +133,7 @@ function inputMessages(input: unknown, instructions: string | null, limits: RpcL
 
 function inputMessage(item: unknown, at: string, limits: RpcLimits): ChatMessage {
   if (!isObject(item)) throw refuse(at, `${at}: expected an object`, 'invalid_type');
-  const type = item['type'] ?? 'message';
+  const type = item.type ?? 'message';
   if (type !== 'message') {
     throw refuse(
       `${at}.type`,
@@ -141,11 +141,11 @@ function inputMessage(item: unknown, at: string, limits: RpcLimits): ChatMessage
       'unsupported_value',
     );
   }
-  const role = item['role'] === 'developer' ? 'system' : item['role'];
+  const role = item.role === 'developer' ? 'system' : item.role;
   if (role !== 'system' && role !== 'user' && role !== 'assistant') {
     throw refuse(`${at}.role`, `${at}.role: expected system, developer, user or assistant`, 'unsupported_value');
   }
-  return { role, content: contentText(item['content'], `${at}.content`, limits) };
+  return { role, content: contentText(item.content, `${at}.content`, limits) };
 }
 
 function eventsOf(exchange: Exchange, { limits }: OpenAiContext, request: ResponsesRequest) {

@@ -73,7 +73,7 @@ function seedOf(body: JsonObject): number | null {
 }
 
 function stopStrings(body: JsonObject, limits: RpcLimits): readonly string[] {
-  const value = body['stop'];
+  const value = body.stop;
   if (value === undefined || value === null) return [];
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (list.length > limits.stopStrings) {
