@@ -6,7 +6,6 @@ import { present } from '../base/check.ts';
 import { taggedHash } from '../base/hash.ts';
 import { vrfProve } from '../base/vrf.ts';
 import type { Chain } from '../chain/api.ts';
-import type { BlobReference } from '../bridge/api.ts';
 import type { Commitment, RoundRecord, ViewCall } from '../chain/system/api.ts';
 import { attestCall, judgeCall, verdictCall } from '../chain/system/calls.ts';
 import type { SystemEvent } from '../chain/system/events.ts';
@@ -44,7 +43,7 @@ export type AuditorAgentOptions = Readonly<{
   blobs: BlobExchange;
   fetchState: (trainer: Hex, round: number, step: number) => Promise<Uint8Array | null>;
   /** Stores an accepted model's file and gives its reference. */
-  storeCheckpoint: (bytes: Uint8Array) => Promise<BlobReference>;
+  storeCheckpoint: (bytes: Uint8Array) => Promise<Readonly<{ blobId: Hex; sha256: Hex; size: number }>>;
   log: Logger;
 }>;
 
@@ -62,6 +61,11 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
   let attesting: number | null = null;
 
   function note(event: SystemEvent): void {
+    if ('authority' in event && event.authority === address) {
+      if (event.kind === 'verdictGiven') sender.markDone(keyOf({ ...event, accusedStep: null }));
+      if (event.kind === 'judged') sender.markDone(keyOf({ ...event, accusedStep: event.step }));
+      if (event.kind === 'attested') sender.markDone(`attest-${event.round}`);
+    }
     if (event.kind === 'committed') {
       commitments.set(event.trainer, event.commitment);
       add({ round: event.round, trainer: event.trainer, accusedStep: null });

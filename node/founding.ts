@@ -8,7 +8,8 @@ import { type Result, fault, success, unwrap } from '../base/fault.ts';
 import { addressOf, compressPublicKey, secp256k1 } from '../base/keys.ts';
 import { stateRoot } from '../base/merkle.ts';
 import { ONE_POL } from '../base/units.ts';
-import { createBlobStore } from '../bridge/blob-store.ts';
+import { blobIdBytes } from '../bridge/blob-id.ts';
+import { openBlobStore } from '../bridge/blob-store.ts';
 import type { Genesis } from '../chain/api.ts';
 import { formatGenesis } from '../chain/genesis.ts';
 import type { LearningParameters } from '../chain/system/api.ts';
@@ -118,12 +119,12 @@ async function makeDataset(plan: FoundingPlan, sequenceLength: number, progress:
   const tokenizer = unwrap(trainTokenizer(corpus.train.map(({ text }) => text), plan.vocab));
   progress('encoding the corpus');
   const { manifest, bytes } = buildDataset(corpus, tokenizer, sequenceLength);
-  const store = await createBlobStore({ directory: join(plan.directory, 'data', 'blobs') });
+  const store = unwrap(await openBlobStore({ directory: join(plan.directory, 'data', 'blobs') }));
   progress('storing tokenizer and dataset under their Walrus blob ids');
   const file = unwrap(await store.put(bytes));
   const tokens = unwrap(await store.put(utf8(tokenizer.text)));
-  await store.close();
-  return withBlobIds(manifest, file.blobId, tokens.blobId);
+  await store.stop();
+  return withBlobIds(manifest, toHex(blobIdBytes(file.blobId)), toHex(blobIdBytes(tokens.blobId)));
 }
 
 function learningParameters(plan: FoundingPlan, manifest: DatasetManifest, training: TrainingConfig): LearningParameters {

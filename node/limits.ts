@@ -50,6 +50,16 @@ export const AUDIT_TRIES = 3;
 export const BUILD_BUDGET_MS = 250;
 /** Rounds the API remembers in detail. */
 export const HISTORY_ROUNDS = 10_000;
+/** Tokens of one answer that may wait to be read. */
+export const CHAT_EVENTS = 65_536;
+/** Points of the loss curve the API gives. */
+export const LOSS_POINTS = 1_000;
+/** Trainers the API lists. */
+export const TRAINERS_LISTED = 1_000;
+/** Milliseconds between two tries to get a blob the node cannot do without. */
+export const BLOB_RETRY_MS = 2_000;
+/** Bytes of a genesis file. */
+export const GENESIS_FILE_BYTES = 16 << 20;
 /** Model parameter files kept on disk. */
 export const MODELS_KEPT = 4;
 /** Bytes of one blob asked of a peer. */

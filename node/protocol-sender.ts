@@ -16,6 +16,8 @@ type Outstanding = { readonly call: ContractCall; hash: Hex | null; sentAt: numb
 export type ProtocolSender = Readonly<{
   /** Queues a call under a key; a key that is outstanding or done is left alone. */
   send(key: string, call: ContractCall): void;
+  /** Notes that the chain already holds what a key stands for, so that it is not sent again after a restart. */
+  markDone(key: string): void;
   /** True from `send` on, until the transaction failed for good. */
   knows(key: string): boolean;
   /** Called with each committed block, in order. */
@@ -85,6 +87,10 @@ export function createProtocolSender(options: {
       log.warn('protocol transaction failed in its block', { key, hash });
       return;
     }
+    remember(key);
+  }
+
+  function remember(key: string): void {
     done.add(key);
     for (const oldest of done) {
       if (done.size <= PROTOCOL_TRANSACTIONS) break;
@@ -100,6 +106,7 @@ export function createProtocolSender(options: {
 
   return {
     address,
+    markDone: remember,
     knows: (key) => outstanding.has(key) || done.has(key),
     send(key, call) {
       if (outstanding.has(key) || done.has(key)) return;

@@ -1,0 +1,63 @@
+// The run command: one node in this process until it is told to stop.
+
+import type { CommandModule } from 'yargs';
+import { FaultError, fault, unwrap } from '../../base/fault.ts';
+import { loadConfig } from '../../node/config.ts';
+import { STOP_MS } from '../../node/limits.ts';
+import { createLogger } from '../../node/logger.ts';
+import { systemClock } from '../../node/clock.ts';
+import { startNode } from '../../node/node.ts';
+import { configOptions, flagsOf } from '../config-options.ts';
+
+type Arguments = { 'config-file': string | undefined } & Record<string, unknown>;
+
+export const runCommand: CommandModule<object, Arguments> = {
+  command: 'run',
+  describe: 'run a node',
+  builder: { ...configOptions, 'config-file': { type: 'string', describe: 'config file' } } as never,
+  async handler(args) {
+    const { config } = unwrap(loadConfig({ file: args['config-file'], flags: flagsOf(args), environment: process.env }));
+    if (config.genesis_file === '') {
+      throw new FaultError(
+        fault('genesis', 'genesis_file: no network named; make one with `pol-node create-network`, start a development chain with `pol-node dev`, or give --genesis-file'),
+      );
+    }
+    await runUntilStopped(config);
+  },
+};
+
+/** Runs a node until SIGINT or SIGTERM; a second signal ends it at once. */
+export async function runUntilStopped(config: Parameters<typeof startNode>[0]['config']): Promise<void> {
+  const log = createLogger({ level: config.log_level, nodeId: config.node_id, terminal: process.stdout.isTTY === true });
+  const started = await startNode({
+    config,
+    log,
+    onFatal: (error) => {
+      log.error('stopping: the node cannot go on', { reason: error.message });
+      process.exitCode = 1;
+      end('fatal');
+    },
+  });
+  if (!started.ok) throw new FaultError(started);
+  const node = started.value;
+  log.info('node', { address: node.address, authority: config.is_authority, peers: node.peerNode.addresses().join(' '), url: node.rpc.url });
+  let ending = false;
+  function end(why: string): void {
+    if (ending) {
+      log.warn('second signal: ending at once');
+      process.exit(1);
+    }
+    ending = true;
+    log.info('stopping', { why });
+    systemClock.after(STOP_MS, () => {
+      log.error('not stopped in time: ending at once');
+      process.exit(1);
+    });
+    void node.stop().then(() => {
+      log.info('stopped');
+      process.exit(process.exitCode ?? 0);
+    });
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end(signal));
+  await new Promise<never>(() => {});
+}

@@ -1,0 +1,252 @@
+// Owns the learning side of a node: dataset, engine threads, model, history and the agents, moved on by each committed block.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type Hex, toHex } from '../base/bytes.ts';
+import { type Result, unwrap } from '../base/fault.ts';
+import type { BlobStore } from '../bridge/blob-store.ts';
+import { blobIdBytes } from '../bridge/blob-id.ts';
+import type { Chain, HeadEvent } from '../chain/api.ts';
+import { readCurrentRound, readModel } from '../chain/system/views.ts';
+import type { PeerNode } from '../net/api.ts';
+import type { ChatModel } from '../rpc/ports.ts';
+import { manifestText } from '../trainer/dataset.ts';
+import { type Tokenizer, parseTokenizer } from '../trainer/tokenizer.ts';
+import { type AuditorAgent, createAuditorAgent } from './auditor-agent.ts';
+import { type BlobExchange, createBlobExchange } from './blob-exchange.ts';
+import { createChatModel } from './chat-model.ts';
+import type { Clock } from './clock.ts';
+import type { Config } from './config.ts';
+import type { EngineThreadData, TrainAnswer } from './engine-calls.ts';
+import { type EngineThread, startEngineThread } from './engine-thread.ts';
+import type { Identity } from './identity.ts';
+import { type LearningHistory, createLearningHistory, replayHistory } from './learning-history.ts';
+import { BLOB_RETRY_MS } from './limits.ts';
+import type { Logger } from './logger.ts';
+import { type ModelKeeper, createModelKeeper } from './model-keeper.ts';
+import { HELD_OUT_SEQUENCES, type NetworkDefinition } from './network-definition.ts';
+import type { ProtocolSender } from './protocol-sender.ts';
+import { fetchState, serveStates } from './state-exchange.ts';
+import { roundEvents, systemEvents } from './system-events.ts';
+import { systemView } from './system-view.ts';
+import { type TrainerAgent, createTrainerAgent } from './trainer-agent.ts';
+
+export type LearningOptions = Readonly<{
+  config: Config;
+  definition: NetworkDefinition;
+  identity: Identity;
+  isAuthority: boolean;
+  chain: Chain;
+  peerNode: PeerNode;
+  store: BlobStore;
+  sender: ProtocolSender;
+  clock: Clock;
+  log: Logger;
+  /** For trying attacks in tests: changes what this trainer commits. */
+  tamper?: (answer: Extract<TrainAnswer, { ok: true }>) => Extract<TrainAnswer, { ok: true }>;
+}>;
+
+export type Learning = Readonly<{
+  history: LearningHistory;
+  keeper: ModelKeeper;
+  trainer: TrainerAgent | null;
+  auditor: AuditorAgent | null;
+  chat: ChatModel;
+  /** Which engine the node's threads run on, and why. */
+  engine: string;
+  stop(): Promise<void>;
+}>;
+
+/** Copies blobs that lie beside the genesis file into the node's store. */
+async function importBlobs(genesisFile: string, store: BlobStore, hashes: readonly Hex[]): Promise<void> {
+  for (const hash of hashes) {
+    if (store.find(hash) !== null) continue;
+    const name = hash.slice(2);
+    const file = join(dirname(genesisFile), 'blobs', 'blobs', name.slice(0, 2), name);
+    if (existsSync(file)) unwrap(await store.store(new Uint8Array(readFileSync(file))));
+  }
+}
+
+/** A blob this node must have; asks peers until one gives it or the node stops. */
+async function need(blobs: BlobExchange, hash: Hex, size: number, clock: Clock, log: Logger, stopped: () => boolean): Promise<Uint8Array> {
+  for (;;) {
+    const bytes = await blobs.fetch(hash, size);
+    if (bytes.ok) return bytes.value;
+    if (stopped()) throw new Error('stopped');
+    log.info('waiting for a blob from peers', { hash, size, reason: bytes.message });
+    await clock.sleep(BLOB_RETRY_MS);
+  }
+}
+
+function threadData(options: LearningOptions, dataset: Uint8Array): EngineThreadData {
+  const shared = new SharedArrayBuffer(dataset.length);
+  new Uint8Array(shared).set(dataset);
+  return {
+    backend: options.config.engine,
+    threads: options.config.engine_threads,
+    training: options.definition.training,
+    rules: options.definition.rules,
+    manifestText: manifestText(options.definition.manifest),
+    dataset: shared,
+    heldOutSequences: HELD_OUT_SEQUENCES,
+  };
+}
+
+type Agents = Readonly<{ keeper: ModelKeeper; trainer: TrainerAgent | null; auditor: AuditorAgent | null; threads: readonly EngineThread[]; chatThread: EngineThread }>;
+
+function createAgents(options: LearningOptions, data: EngineThreadData, blobs: BlobExchange): Agents {
+  const { config, definition, identity, isAuthority, chain, peerNode, store, sender, clock, log } = options;
+  const chatThread = startEngineThread('chat', data, log);
+  const auditThread = isAuthority ? startEngineThread('audit', data, log) : null;
+  const trainThread = config.training_enabled ? startEngineThread('train', data, log) : null;
+  const thread = auditThread ?? chatThread;
+  const keeper = createModelKeeper({ directory: join(config.data_dir, 'models'), definition, thread, blobs, log });
+  const trainer =
+    trainThread === null
+      ? null
+      : createTrainerAgent({
+          chain,
+          address: identity.address,
+          capacity: config.capacity,
+          stake: config.stake,
+          dataDir: config.data_dir,
+          thread: trainThread,
+          keeper,
+          sender,
+          storeUpdate: async (bytes) => {
+            unwrap(await store.store(bytes));
+          },
+          clock,
+          log,
+          ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
+        });
+  const auditor = !isAuthority
+    ? null
+    : createAuditorAgent({
+        chain,
+        definition,
+        address: identity.address,
+        secretKey: identity.secretKey,
+        thread,
+        keeper,
+        sender,
+        blobs,
+        fetchState: (owner, round, step) => fetchState(peerNode, owner, round, step),
+        storeCheckpoint: async (bytes) => {
+          const { blobId, sha256, size } = unwrap(await store.put(bytes));
+          return { blobId: toHex(blobIdBytes(blobId)), sha256, size };
+        },
+        log,
+      });
+  return { keeper, trainer, auditor, chatThread, threads: [chatThread, auditThread, trainThread].flatMap((each) => each ?? []) };
+}
+
+/** Starts learning; resolves once dataset and model are here and chat can answer. */
+export async function startLearning(options: LearningOptions): Promise<Learning> {
+  const { config, definition, identity, chain, peerNode, store, sender, clock, log } = options;
+  const { manifest } = definition;
+  let stopped = false;
+  const blobs = createBlobExchange(
+    peerNode,
+    {
+      get: async (hash) => {
+        const bytes = await store.get(hash);
+        return bytes.ok ? bytes.value : null;
+      },
+      put: async (bytes) => unwrap(await store.store(bytes)),
+    },
+    log,
+  );
+  serveStates(peerNode, config.data_dir, identity.address);
+  await importBlobs(config.genesis_file, store, [manifest.file.sha256, manifest.tokenizer.sha256]);
+  const dataset = await need(blobs, manifest.file.sha256, manifest.file.size, clock, log, () => stopped);
+  const tokenizerText = await need(blobs, manifest.tokenizer.sha256, manifest.tokenizer.size, clock, log, () => stopped);
+  const tokenizer: Tokenizer = unwrap(parseTokenizer(Buffer.from(tokenizerText).toString('utf8')));
+  const agents = createAgents(options, threadData(options, dataset), blobs);
+  const history = createLearningHistory(definition.parameters.steps);
+  await replayHistory(chain, history);
+  await agents.keeper.follow(await readModel(systemView(chain)));
+  const chat = await createChatModel({ chain, definition, keeper: agents.keeper, thread: agents.chatThread, tokenizer, log });
+  const { description } = await agents.chatThread.hello();
+  const heads = followHeads({ chain, history, agents, sender, isAuthority: options.isAuthority, log });
+  await heads.catchUp();
+  return {
+    history,
+    keeper: agents.keeper,
+    trainer: agents.trainer,
+    auditor: agents.auditor,
+    chat,
+    engine: description,
+    async stop() {
+      stopped = true;
+      heads.stop();
+      agents.trainer?.stop();
+      agents.auditor?.stop();
+      await Promise.all(agents.threads.map((thread) => thread.close()));
+    },
+  };
+}
+
+type HeadFollower = Readonly<{ catchUp(): Promise<void>; stop(): void }>;
+
+/** Hands each committed block to history and agents, in order; agents only act on the newest. */
+function followHeads(parts: {
+  chain: Chain;
+  history: LearningHistory;
+  agents: Agents;
+  sender: ProtocolSender;
+  isAuthority: boolean;
+  log: Logger;
+}): HeadFollower {
+  const { chain, history, agents, sender, log } = parts;
+  const { keeper, trainer, auditor } = agents;
+  let queue: Promise<void> = Promise.resolve();
+  let waiting = 0;
+
+  async function act(event: HeadEvent | null, events: ReturnType<typeof systemEvents>): Promise<void> {
+    const view = systemView(chain);
+    const [record, model] = await Promise.all([readCurrentRound(view), readModel(view)]);
+    if (event !== null) await sender.onHead(event);
+    await auditor?.onHead(record, view, events);
+    if (record?.phase === 'attesting' || record?.phase === 'settling') void keeper.next(record, view);
+    if (model.root !== keeper.current().record.root) {
+      // A node that has not finished its own sum waits for it; the checkpoint is the way of a node that came late.
+      if (record !== null && record.round === model.round) await keeper.next(record, view);
+      const followed = await keeper.follow(model);
+      if (!followed.ok) log.warn('model not here yet', { root: model.root, reason: followed.message });
+    }
+    await trainer?.onHead(record, view);
+  }
+
+  async function handle(event: HeadEvent): Promise<void> {
+    const events = systemEvents(event);
+    history.apply(event.block.header.number, events);
+    waiting--;
+    if (waiting === 0) await act(event, events);
+    else {
+      await sender.onHead(event);
+      await auditor?.onHead(null, systemView(chain), events);
+    }
+  }
+
+  const unsubscribe = chain.onHead((event) => {
+    waiting++;
+    queue = queue.then(() => handle(event)).catch((error: unknown) => log.error('head not followed', { reason: String(error) }));
+  });
+  return {
+    /** What happened in the running round before this node started. */
+    async catchUp() {
+      const record = await readCurrentRound(systemView(chain));
+      if (record === null || record.frozenBlock === 0) return;
+      const events: Result<ReturnType<typeof systemEvents>> = await roundEvents(chain, record.frozenBlock, chain.head().header.number);
+      if (!events.ok) {
+        log.warn('running round not read back', { reason: events.message });
+        return;
+      }
+      const running = events.value.filter((event) => 'round' in event && event.round === record.round);
+      queue = queue.then(() => act(null, running)).catch((error: unknown) => log.error('catching up', { reason: String(error) }));
+    },
+    stop: unsubscribe,
+  };
+}
+

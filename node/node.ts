@@ -1,0 +1,243 @@
+// Owns a node's life: builds the parts in order, wires them, and stops them in the opposite order. What the parts do is theirs.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Hex, fromHex, toHex } from '../base/bytes.ts';
+import { type Result, fault, success } from '../base/fault.ts';
+import { signDigest } from '../base/keys.ts';
+import { type BlobStore, openBlobStore } from '../bridge/blob-store.ts';
+import type { Chain } from '../chain/api.ts';
+import { openChain } from '../chain/chain.ts';
+import { parseGenesis } from '../chain/genesis.ts';
+import { validatorSetHash } from '../consensus/validator-set.ts';
+import type { ChainStatus, PeerNode } from '../net/api.ts';
+import { authorityBindingDigest, nodePublicKey } from '../net/authority-binding.ts';
+import { createPeerNode } from '../net/peer-node.ts';
+import { type RpcServer, startRpcServer } from '../rpc/server.ts';
+import { type AuthoritySets, createAuthoritySets } from './authority-sets.ts';
+import { fetchBlocks, serveBlocks } from './block-exchange.ts';
+import { type Clock, systemClock } from './clock.ts';
+import type { Config } from './config.ts';
+import { createConsensusBlocks } from './consensus-blocks.ts';
+import { ConsensusDriver } from './consensus-driver.ts';
+import { type Identity, openIdentity } from './identity.ts';
+import { type Learning, type LearningOptions, startLearning } from './learning.ts';
+import { createLearningPort } from './learning-port.ts';
+import { GENESIS_FILE_BYTES } from './limits.ts';
+import type { Logger } from './logger.ts';
+import { type NetworkDefinition, networkDefinition } from './network-definition.ts';
+import { createProtocolSender } from './protocol-sender.ts';
+import { createRpcPorts } from './rpc-ports.ts';
+import { createTransactionGossip } from './transaction-gossip.ts';
+
+export type NodeOptions = Readonly<{
+  config: Config;
+  log: Logger;
+  clock?: Clock;
+  /** Called when the node cannot go on: storage failed, or an invariant broke. */
+  onFatal: (error: Error) => void;
+  tamper?: LearningOptions['tamper'];
+}>;
+
+export type RunningNode = Readonly<{
+  address: Hex;
+  chain: Chain;
+  peerNode: PeerNode;
+  driver: ConsensusDriver;
+  rpc: RpcServer;
+  /** Null until dataset and model are here. */
+  learning: () => Learning | null;
+  /** Resolves when learning runs; rejects when it cannot. */
+  learningStarted: Promise<Learning>;
+  stop(): Promise<void>;
+}>;
+
+/** Reads and checks the genesis file a config names. */
+export function readGenesis(path: string): Result<NetworkDefinition> {
+  if (path === '') return fault('genesis', 'genesis_file: not set; name the network to join with --genesis-file, or make one with create-network');
+  if (!existsSync(path)) return fault('genesis', `genesis_file: ${path} does not exist`);
+  const text = readFileSync(path, 'utf8');
+  if (text.length > GENESIS_FILE_BYTES) return fault('genesis', `genesis_file: over ${GENESIS_FILE_BYTES} bytes`);
+  const genesis = parseGenesis(text);
+  return genesis.ok ? networkDefinition(genesis.value) : genesis;
+}
+
+function statusOf(chain: Chain, config: Config, isAuthority: boolean): ChainStatus {
+  const { hash, header } = chain.head();
+  const role = isAuthority ? 'authority' : config.training_enabled ? 'trainer' : 'regular';
+  return { height: header.number, headHash: hash, role, apiUrl: '' };
+}
+
+async function startPeers(config: Config, chain: Chain, identity: Identity, isAuthority: boolean, clock: Clock, log: Logger): Promise<Result<PeerNode>> {
+  const genesisHash = fromHex(chain.genesisHash);
+  const digest = authorityBindingDigest(Number(chain.chainId), genesisHash, nodePublicKey(identity.peerSeed));
+  return createPeerNode({
+    identityKeyBytes: identity.peerSeed,
+    listenHost: config.host,
+    port: config.port,
+    bootNodes: config.boot_nodes,
+    chainId: Number(chain.chainId),
+    genesisHash,
+    status: statusOf(chain, config, isAuthority),
+    ...(isAuthority ? { authority: { address: identity.address, signature: signDigest(digest, identity.secretKey) } } : {}),
+    now: clock.monotonic,
+    log: (level, message, fields) => log[level](message, fields),
+  });
+}
+
+function createDriver(parts: {
+  config: Config;
+  chain: Chain;
+  sets: AuthoritySets;
+  peerNode: PeerNode;
+  identity: Identity;
+  isAuthority: boolean;
+  clock: Clock;
+  log: Logger;
+  onFatal: (error: Error) => void;
+}): ConsensusDriver {
+  const { config, chain, sets, peerNode, identity, isAuthority, clock, log } = parts;
+  return new ConsensusDriver({
+    chainId: chain.chainId,
+    genesisHash: fromHex(chain.genesisHash),
+    key: isAuthority ? identity.secretKey : null,
+    directory: join(config.data_dir, 'consensus'),
+    validators: (height) => sets.addresses(height),
+    blocks: createConsensusBlocks({ chain, sets, author: isAuthority ? identity : null, clock, log }),
+    network: {
+      broadcast: (bytes) => {
+        void peerNode.publish('consensus', bytes).then((sent) => {
+          if (!sent.ok && sent.code !== 'stopped') log.warn('consensus message not sent', { reason: sent.message });
+        });
+      },
+      onMessage: (receive) => peerNode.subscribe('consensus', receive),
+    },
+    sync: {
+      peers: () => peerNode.peers().map(({ peer, status }) => ({ id: peer, height: status.height })),
+      fetch: (peer, first, count) => fetchBlocks(peerNode, peer, first, count),
+      punish: (peer, reason) => peerNode.penalise(peer, 50, reason),
+    },
+    clock,
+    log,
+    onHeight: ({ height, round, intervalMs, finalityMs, synced }) => log.debug('height', { height, round, intervalMs, finalityMs, synced }),
+    onEvidence: (evidence) => log.warn('equivocation seen', { type: evidence.type, height: evidence.height, signer: evidence.signer }),
+    onFatal: parts.onFatal,
+  });
+}
+
+/** Opens what lies on disk: genesis, keys, chain, blobs. Nothing is left open when one is refused. */
+async function openParts(config: Config): Promise<Result<{ definition: NetworkDefinition; identity: Identity; chain: Chain; store: BlobStore }>> {
+  const definition = readGenesis(config.genesis_file);
+  if (!definition.ok) return definition;
+  const identity = await openIdentity(config);
+  if (!identity.ok) return identity;
+  const { genesis } = definition.value;
+  const firstSetHash = toHex(validatorSetHash(genesis.authorities.map(({ address }) => address)));
+  const chain = await openChain({ directory: join(config.data_dir, 'chain'), genesis, create: true, firstSetHash });
+  if (!chain.ok) return chain;
+  const store = await openBlobStore({ directory: join(config.data_dir, 'blobs') });
+  if (!store.ok) {
+    await chain.value.close();
+    return store;
+  }
+  return success({ definition: definition.value, identity: identity.value, chain: chain.value, store: store.value });
+}
+
+/** Starts a node. A Fault says what stands in the way; everything opened until then is closed again. */
+export async function startNode(options: NodeOptions): Promise<Result<RunningNode>> {
+  const { config, log, onFatal } = options;
+  const clock = options.clock ?? systemClock;
+  const refusal = checkTogether(config);
+  if (refusal !== null) return refusal;
+  const opened = await openParts(config);
+  if (!opened.ok) return opened;
+  const { definition, identity, chain, store } = opened.value;
+  const closers: (() => Promise<unknown>)[] = [() => chain.close(), () => store.stop()];
+  const stop = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) {
+      await close().catch((error: unknown) => log.error('stopping', { reason: String(error) }));
+    }
+  };
+  const sets = createAuthoritySets(chain);
+  const isAuthority = config.is_authority;
+  const member = (await sets.addresses(chain.head().header.number + 1)).includes(identity.address);
+  if (isAuthority && !member) log.warn('is_authority is set, but this key is in no authority set: it follows without voting', { address: identity.address });
+
+  const peerNode = await startPeers(config, chain, identity, isAuthority && member, clock, log);
+  if (!peerNode.ok) {
+    await stop();
+    return peerNode;
+  }
+  closers.push(() => peerNode.value.stop());
+  serveBlocks(peerNode.value, chain);
+  const gossip = createTransactionGossip(chain, peerNode.value, clock);
+  const driver = createDriver({ config, chain, sets, peerNode: peerNode.value, identity, isAuthority: isAuthority && member, clock, log, onFatal });
+  chain.onHead(() => {
+    peerNode.value.setStatus(statusOf(chain, config, isAuthority && member));
+    void sets.addresses(chain.head().header.number + 1).then((addresses) => peerNode.value.setAuthorities(addresses));
+  });
+  peerNode.value.setAuthorities(await sets.addresses(chain.head().header.number + 1));
+
+  const sender = createProtocolSender({ chain, address: identity.address, secretKey: identity.secretKey, submit: gossip.submit, log });
+  let learning: Learning | null = null;
+  const learningOptions: LearningOptions = {
+    ...{ config, definition, identity, chain, store, sender, clock, log },
+    peerNode: peerNode.value,
+    isAuthority: isAuthority && member,
+    ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
+  };
+  const rpc = await serveApi({ options, clock, definition, identity, chain, peerNode: peerNode.value, driver, isAuthority: isAuthority && member, learning: () => learning, submit: gossip.submit });
+  if (!rpc.ok) {
+    await stop();
+    return rpc;
+  }
+  closers.push(() => rpc.value.close());
+  const started = await driver.start();
+  if (!started.ok) {
+    await stop();
+    return started;
+  }
+  closers.push(() => driver.stop());
+  const learningStarted = startLearning(learningOptions).then((running) => {
+    learning = running;
+    log.info('learning', { engine: running.engine, training: config.training_enabled });
+    return running;
+  });
+  learningStarted.catch((error: unknown) => log.error('learning not started', { reason: String(error) }));
+  closers.push(async () => (await learningStarted.catch(() => null))?.stop());
+  return success({ address: identity.address, chain, peerNode: peerNode.value, driver, rpc: rpc.value, learning: () => learning, learningStarted, stop });
+}
+
+const LOOPBACK = ['127.0.0.1', 'localhost', '::1'];
+
+function checkTogether(config: Config): ReturnType<typeof fault> | null {
+  if (config.wallet_rpc && !LOOPBACK.includes(config.api_host)) {
+    return fault('config', `wallet_rpc: refused with api_host ${config.api_host}; a node that signs for its callers listens on loopback only`);
+  }
+  return null;
+}
+
+async function serveApi(parts: {
+  options: NodeOptions;
+  clock: Clock;
+  definition: NetworkDefinition;
+  identity: Identity;
+  chain: Chain;
+  peerNode: PeerNode;
+  driver: ConsensusDriver;
+  isAuthority: boolean;
+  learning: () => Learning | null;
+  submit: (raw: Uint8Array) => Promise<Result<Hex>>;
+}): Promise<Result<RpcServer>> {
+  const { options, definition, chain, learning } = parts;
+  const { config, log } = options;
+  const learningPort = createLearningPort({ chain, definition, learning });
+  const ports = createRpcPorts({ ...parts, config, log, learningPort });
+  try {
+    return success(await startRpcServer({ chain, ports, host: config.api_host, port: config.api_port }));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    const why = code === 'EADDRINUSE' ? 'is in use; choose another with --api-port' : `cannot be used (${code})`;
+    return fault('api-port', `api_port: ${config.api_host}:${config.api_port} ${why}`);
+  }
+}
