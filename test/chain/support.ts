@@ -95,7 +95,7 @@ export function signedRaw(from: Key, nonce: number, send: Send = {}): Uint8Array
       maxFeePerGas: send.maxFeePerGas ?? 3_000_000_000n,
       maxPriorityFeePerGas: send.maxPriorityFeePerGas ?? 1_000_000_000n,
     },
-    { common: send.chainId === undefined ? common : createCommon(send.chainId) },
+    { common: send.chainId === undefined ? common : createCommon(send.chainId), allowUnlimitedInitCodeSize: true },
   );
   return unsigned.sign(from.secret).serialize();
 }
