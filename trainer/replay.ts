@@ -2,11 +2,11 @@
 // Which steps, and what follows from a difference, is round.ts and audit.ts.
 
 import { check, present } from '../base/check.ts';
-import { stateRoot } from '../base/merkle.ts';
 import { type DataOrder, createDataOrder, stepSequences } from './data-order.ts';
 import type { Dataset } from './dataset.ts';
 import { type StepLeaf, dataRoot, lossBitsOf } from './leaf.ts';
 import { type RoundSpec, type TrainingRules, checkRound, roundShare } from './rules.ts';
+import { type RootHasher, plainRootHasher } from './root-hasher.ts';
 import { hyperParameters, roundingSeed } from './schedule.ts';
 import type { StepRunner } from './step-runner.ts';
 
@@ -21,6 +21,8 @@ export type SlotTask = Readonly<{
   runner: StepRunner;
   /** Parameter bytes of the base model. */
   base: Uint8Array;
+  /** Takes the roots of large states on several threads; the calling thread alone when left out. */
+  hasher?: RootHasher;
 }>;
 
 export function createSlotTask(parts: Omit<SlotTask, 'order'>): SlotTask {
@@ -53,7 +55,7 @@ export function stepData(
 
 /** Runs one step on the runner's state and returns its leaf. */
 export function executeStep(task: SlotTask, step: number): StepOutcome {
-  const { spec, slot, rules, runner } = task;
+  const { spec, slot, rules, runner, hasher = plainRootHasher } = task;
   const data = stepData(task, step);
   const outcome = runner.step({
     sequences: data.sequences,
@@ -65,9 +67,9 @@ export function executeStep(task: SlotTask, step: number): StepOutcome {
   }
   const leaf = {
     step,
-    stateRoot: stateRoot(runner.state),
+    stateRoot: hasher.root(runner.state),
     dataRoot: data.root,
-    gradRoot: stateRoot(runner.gradients),
+    gradRoot: hasher.root(runner.gradients),
     lossBits: lossBitsOf(runner.loss()),
   };
   return { ok: true, leaf };

@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { concat, equal } from '../base/bytes.ts';
 import { sha256 } from '../base/hash.ts';
+import { stateRoot } from '../base/merkle.ts';
 import { LEAF_BYTES, type SentLeaf, decodeLeaves, encodeLeaves } from './leaf.ts';
 
 export type RoundStore = Readonly<{
@@ -66,6 +67,17 @@ export function openRoundStore(options: RoundStoreOptions): RoundStore {
   }
   const remove = () => rmSync(folder, { recursive: true, force: true });
   return { leaves: () => leaves, state, kept, save, remove };
+}
+
+/**
+ * State before a step as another process or thread may serve it: read only, root checked. Null when the folder holds
+ * another task or does not keep that state (step 0 is the base itself and is not kept).
+ */
+export function readKeptState(folder: string, identity: Uint8Array, steps: number, step: number): Uint8Array | null {
+  const leaf = readProgress(join(folder, PROGRESS), identity, steps)[step - 1];
+  if (leaf === undefined) return null;
+  const state = readIfThere(join(folder, `state-${step - 1}.bin`));
+  return state !== null && equal(stateRoot(state), leaf.stateRoot) ? state : null;
 }
 
 function readProgress(path: string, identity: Uint8Array, steps: number): readonly SentLeaf[] {

@@ -18,7 +18,7 @@ import { createHeldOutMeter, heldOutSample } from '../../trainer/held-out.ts';
 import { initialWeights } from '../../trainer/initial-weights.ts';
 import type { ModelConfig } from '../../trainer/model.ts';
 import { type SlotTask, createSlotTask } from '../../trainer/replay.ts';
-import { openRoundStore } from '../../trainer/round-store.ts';
+import { openRoundStore, readKeptState } from '../../trainer/round-store.ts';
 import { type RoundResult, runLearningRound, stateBefore } from '../../trainer/round.ts';
 import { type RoundSpec, roundShare, taskIdentity } from '../../trainer/rules.ts';
 import { createStepRunner, floats } from '../../trainer/step-runner.ts';
@@ -151,7 +151,15 @@ test('a round goes on after a crash, and its stored states serve auditors', asyn
   t.is(result.resumedAt, 4);
   t.deepEqual(result.commit, expected.commit);
   t.deepEqual(result.update, expected.update);
-  for (const step of [1, 4, STEPS]) t.deepEqual(store.state(step - 1), await stateBefore(engineTask(), step));
+  const identity = taskIdentity(task.spec, task.slot, task.rules, task.dataset.root);
+  for (const step of [1, 4, STEPS]) {
+    const replayed = await stateBefore(engineTask(), step);
+    t.deepEqual(store.state(step - 1), replayed);
+    t.deepEqual(readKeptState(folder, identity, STEPS, step), replayed);
+  }
+  t.is(readKeptState(folder, identity, STEPS, 0), null);
+  t.is(readKeptState(folder, identity.toReversed(), STEPS, 4), null);
+  t.is(readKeptState(join(folder, 'nothing'), identity, STEPS, 4), null);
 });
 
 test('rounds of three trainers lower the held-out loss, and every order of updates gives one model', async (t) => {
