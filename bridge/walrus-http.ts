@@ -38,7 +38,7 @@ export function walrusRouter(options: WalrusHttpOptions): Router {
     guarded(options, async (request, response) => {
       if (!options.mayStore(request))
         return refuse(response, 403, 'PERMISSION_DENIED', 'this node stores no blobs for others');
-      const epochs = wholeNumber(request.query['epochs'] ?? '1');
+      const epochs = wholeNumber(request.query.epochs ?? '1');
       if (epochs === null || epochs < 1 || epochs > limits.maxEpochs) {
         return refuse(response, 400, 'INVALID_ARGUMENT', `epochs is not a whole number from 1 to ${limits.maxEpochs}`);
       }
@@ -73,8 +73,8 @@ export function walrusRouter(options: WalrusHttpOptions): Router {
     guarded(options, async (request, response) => {
       const blob = findBlob(options.store, request, response);
       if (blob === null) return;
-      const start = wholeNumber(request.query['start']);
-      const length = wholeNumber(request.query['length']);
+      const start = wholeNumber(request.query.start);
+      const length = wholeNumber(request.query.length);
       if (start === null || length === null || length === 0) {
         return refuse(response, 400, 'INVALID_ARGUMENT', 'start and length are not whole numbers');
       }
@@ -119,7 +119,7 @@ async function storeUpload(
   if (!stored.ok && stored.code === 'blob-too-large') return uploadTooLarge(request, response, limits);
   const named = stored.ok ? await store.reference(stored.value.sha256) : stored;
   if (!named.ok) return refuseFault(response, named);
-  response.json(newlyCreated(named.value, epochs, request.query['permanent'] !== 'true'));
+  response.json(newlyCreated(named.value, epochs, request.query.permanent !== 'true'));
 }
 
 function uploadTooLarge(request: Request, response: Response, limits: BridgeLimits): void {
@@ -151,7 +151,7 @@ function newlyCreated({ blobId, sha256, size }: BlobReference, epochs: number, d
 }
 
 function findBlob(store: BlobStore, request: Request, response: Response): StoredBlob | null {
-  const id = request.params['id'];
+  const id = request.params.id;
   if (!isBlobId(id)) {
     refuse(response, 400, 'INVALID_ARGUMENT', 'the blob id is not 43 characters of base64url');
     return null;
