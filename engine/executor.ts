@@ -1,8 +1,12 @@
 // Owns the choice of a backend and the shape every backend has. How a backend computes is wasm-executor.ts,
 // native-executor.ts and scalar-executor.ts.
 
+import { check } from '../base/check.ts';
 import type { Op } from './instruction.ts';
+import { MAX_THREADS } from './limits.ts';
 import type { TensorProgram } from './program.ts';
+import { createScalarExecutor } from './scalar-executor.ts';
+import { createWasmExecutor } from './wasm-executor.ts';
 
 export type BackendName = 'wasm' | 'native' | 'scalar';
 
@@ -42,3 +46,18 @@ export type Executor = Readonly<{
 }>;
 
 export type ExecutorOptions = Readonly<{ backend?: 'auto' | BackendName; threads?: number }>;
+
+/** Makes an executor. 'auto' takes the native library when it was built and passes its self-test, WebAssembly otherwise. */
+export async function createExecutor(options: ExecutorOptions = {}): Promise<Executor> {
+  const { backend = 'auto', threads = 1 } = options;
+  check(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS, `threads must be 1 to ${MAX_THREADS}`);
+  switch (backend) {
+    case 'scalar':
+      return createScalarExecutor();
+    case 'wasm':
+      return createWasmExecutor(threads, 'as asked');
+    case 'native':
+    case 'auto':
+      return createWasmExecutor(threads, 'no native library was built');
+  }
+}

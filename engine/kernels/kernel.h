@@ -1,0 +1,180 @@
+// Owns what every kernel shares: vector types, the thread context, the fixed exp and log, reductions, finite checks.
+// Rules in brackets, e.g. [R2], are those of docs/protocol/kernel-spec.md. No libm, no fused multiply-add, no fast-math.
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include <stdint.h>
+
+typedef float v16f __attribute__((vector_size(64)));
+typedef float v16f_mem __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t v16i_mem __attribute__((vector_size(64), aligned(4), may_alias));
+typedef int32_t v16i __attribute__((vector_size(64)));
+typedef uint32_t u32_alias __attribute__((may_alias));
+typedef int32_t i32_alias __attribute__((may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum { REASON_NONE = 0, REASON_NON_FINITE = 1, REASON_BAD_INDEX = 2, REASON_BF16_RANGE = 3 };
+
+// What all threads of one run share. `failed` holds the greatest reason seen in the running instruction.
+typedef struct {
+  volatile int32_t job, stopped, exit, arrived, phase, failed, failed_at, threads;
+  const int32_t *commands;
+  char *state, *work;
+} Shared;
+
+typedef struct {
+  int index, count;
+  char *state, *work;
+  Shared *shared;
+} Context;
+
+// Waits for all threads and answers the reason of failure, the same to all of them: the last to arrive takes it before
+// any thread may go on and fail at something later.
+int32_t barrier(Context *ctx);
+
+// A tensor reference: 64-byte units, the sign bit set for the state region.
+INLINE void *at(const Context *ctx, int32_t ref) {
+  return (ref < 0 ? ctx->state : ctx->work) + (uint64_t)(ref & 0x7fffffff) * 64;
+}
+
+INLINE void fail(Context *ctx, int32_t reason) {
+  int32_t seen = __atomic_load_n(&ctx->shared->failed, __ATOMIC_RELAXED);
+  while (seen < reason && !__atomic_compare_exchange_n(&ctx->shared->failed, &seen, reason, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+}
+
+// The part of [0, total) this thread owns, in whole units of `unit`.
+INLINE void share(const Context *ctx, int64_t total, int64_t unit, int64_t *lo, int64_t *hi) {
+  int64_t units = (total + unit - 1) / unit;
+  *lo = units * ctx->index / ctx->count * unit;
+  *hi = units * (ctx->index + 1) / ctx->count * unit;
+  if (*lo > total) *lo = total;
+  if (*hi > total) *hi = total;
+}
+
+INLINE int32_t bits_of(float x) {
+  union { float f; int32_t i; } u = {x};
+  return u.i;
+}
+
+INLINE float float_of(int32_t i) {
+  union { int32_t i; float f; } u = {i};
+  return u.f;
+}
+
+#define ROUND_MAGIC 12582912.0f
+#define ROUND_MAGIC_BITS 0x4b400000
+
+// [E1] exp on [-87, 88], clamped: base-2 range reduction by two constants, degree-6 polynomial. NaN stays NaN.
+INLINE float exp_fixed(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  float shifted = x * 1.44269504088896341f + ROUND_MAGIC;
+  float n = shifted - ROUND_MAGIC;
+  float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = (p * (r * r) + r) + 1.0f;
+  return p * float_of((bits_of(shifted) - ROUND_MAGIC_BITS + 127) << 23);
+}
+
+// [E2] Natural logarithm of a positive normal number.
+INLINE float log_fixed(float x) {
+  int32_t bits = bits_of(x);
+  int32_t exponent = (bits >> 23) - 126;
+  float m = float_of((bits & 0x007fffff) | 0x3f000000);
+  if (m < 0.707106781186547524f) {
+    exponent -= 1;
+    m = m + m;
+  }
+  m = m - 1.0f;
+  float z = m * m;
+  float p = 7.0376836292e-2f;
+  p = p * m + -1.1514610310e-1f;
+  p = p * m + 1.1676998740e-1f;
+  p = p * m + -1.2420140846e-1f;
+  p = p * m + 1.4249322787e-1f;
+  p = p * m + -1.6668057665e-1f;
+  p = p * m + 2.0000714765e-1f;
+  p = p * m + -2.4999993993e-1f;
+  p = p * m + 3.3333331174e-1f;
+  float e = (float)exponent;
+  float y = (m * z) * p;
+  y = y + e * -2.12194440e-4f;
+  y = y - 0.5f * z;
+  return (m + y) + e * 0.693359375f;
+}
+
+INLINE float sigmoid(float x) { return 1.0f / (1.0f + exp_fixed(-x)); }
+
+// [R1] Halving tree over 16 lanes.
+INLINE float tree16(const v16f acc) {
+  float a[16];
+  *(v16f_mem *)a = acc;
+  for (int width = 8; width >= 1; width >>= 1)
+    for (int i = 0; i < width; i++) a[i] = a[i] + a[i + width];
+  return a[0];
+}
+
+// [R1] Sum in 16 strided lanes, each ascending from +0, then the tree.
+INLINE float sum16(const float *x, int64_t n) {
+  v16f acc = {0};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) acc = acc + *(const v16f_mem *)(x + i);
+  for (int l = 0; i < n; i++, l++) acc[l] = acc[l] + x[i];
+  return tree16(acc);
+}
+
+INLINE float dot16(const float *x, const float *y, int64_t n) {
+  v16f acc = {0};
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) acc = acc + *(const v16f_mem *)(x + i) * *(const v16f_mem *)(y + i);
+  for (int l = 0; i < n; i++, l++) acc[l] = acc[l] + x[i] * y[i];
+  return tree16(acc);
+}
+
+// Greatest absolute value as its bits; at least 0x7f800000 when any element is NaN or infinite. Order-free.
+INLINE int32_t amax_bits(const float *x, int64_t n) {
+  int32_t lane[16] = {0};
+  const i32_alias *b = (const i32_alias *)x;
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int l = 0; l < 16; l++) {
+      int32_t a = b[i + l] & 0x7fffffff;
+      lane[l] = a > lane[l] ? a : lane[l];
+    }
+  int32_t most = 0;
+  for (int l = 0; l < 16; l++) most = lane[l] > most ? lane[l] : most;
+  for (; i < n; i++) {
+    int32_t a = b[i] & 0x7fffffff;
+    most = a > most ? a : most;
+  }
+  return most;
+}
+
+// [F1] Marks the instruction as failed when any element is NaN or infinite.
+INLINE void check_finite(Context *ctx, const float *x, int64_t n) {
+  if (amax_bits(x, n) >= 0x7f800000) fail(ctx, REASON_NON_FINITE);
+}
+
+// [B1] Nearest-even bf16, kept as f32; below 2^-60 becomes zero of the same sign, above 2^60 (or NaN) sets `*most` high.
+INLINE float bf16_fixed(float x, int32_t *most) {
+  int32_t b = bits_of(x);
+  int32_t a = b & 0x7fffffff;
+  *most = a > *most ? a : *most;
+  int32_t r = (int32_t)((uint32_t)b + 0x7fffu + (((uint32_t)b >> 16) & 1u)) & (int32_t)0xffff0000;
+  r = a < 0x21800000 ? b & (int32_t)0x80000000 : r;
+  return float_of(r);
+}
+
+INLINE void check_bf16(Context *ctx, int32_t most) {
+  if (most >= 0x7f800000) fail(ctx, REASON_NON_FINITE);
+  else if (most > 0x5d800000) fail(ctx, REASON_BF16_RANGE);
+}
+
+#endif

@@ -1,0 +1,146 @@
+// Owns the int8 matrix product of packed panels and the three linear instructions. Sums are exact in i32 (mod 2^32), so
+// their order is free; threads split output panels.
+
+#if defined(__AVX512VNNI__)
+#include <immintrin.h>
+#define UNSIGNED_A 1
+#define VECTORS 2
+typedef __m512i vec_i;
+INLINE vec_i vzero(void) { return _mm512_setzero_si512(); }
+INLINE vec_i vload(const packed *p) { return _mm512_loadu_si512(p); }
+INLINE vec_i vpair(const packed *p) { return _mm512_set1_epi32(*(const i32_alias *)p); }
+INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm512_dpbusd_epi32(acc, a, b); }
+INLINE void vstore(int32_t *p, vec_i v) { _mm512_storeu_si512(p, v); }
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#define UNSIGNED_A 0
+#define VECTORS 2
+typedef __m256i vec_i;
+INLINE vec_i vzero(void) { return _mm256_setzero_si256(); }
+INLINE vec_i vload(const packed *p) { return _mm256_loadu_si256((const __m256i *)p); }
+INLINE vec_i vpair(const packed *p) { return _mm256_set1_epi32(*(const i32_alias *)p); }
+INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+INLINE void vstore(int32_t *p, vec_i v) { _mm256_storeu_si256((__m256i *)p, v); }
+#elif defined(__SSE2__)
+#include <immintrin.h>
+#define UNSIGNED_A 0
+#define VECTORS 2
+typedef __m128i vec_i;
+INLINE vec_i vzero(void) { return _mm_setzero_si128(); }
+INLINE vec_i vload(const packed *p) { return _mm_loadu_si128((const __m128i *)p); }
+INLINE vec_i vpair(const packed *p) { return _mm_set1_epi32(*(const i32_alias *)p); }
+INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm_add_epi32(acc, _mm_madd_epi16(a, b)); }
+INLINE void vstore(int32_t *p, vec_i v) { _mm_storeu_si128((__m128i *)p, v); }
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
+#define UNSIGNED_A 0
+#define VECTORS 2
+typedef v128_t vec_i;
+INLINE vec_i vzero(void) { return wasm_i32x4_splat(0); }
+INLINE vec_i vload(const packed *p) { return wasm_v128_load(p); }
+INLINE vec_i vpair(const packed *p) { return wasm_v128_load32_splat(p); }
+INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return wasm_i32x4_add(acc, wasm_i32x4_dot_i16x8(a, b)); }
+INLINE void vstore(int32_t *p, vec_i v) { wasm_v128_store(p, v); }
+#else
+// Any other processor: eight lines in plain vectors.
+#define UNSIGNED_A 0
+#define VECTORS 1
+typedef int32_t vec_i __attribute__((vector_size(32)));
+INLINE vec_i vzero(void) { return (vec_i){0}; }
+INLINE vec_i vload(const packed *p) { vec_i v; __builtin_memcpy(&v, p, 32); return v; }
+INLINE vec_i vpair(const packed *p) { int32_t x; __builtin_memcpy(&x, p, 4); return (vec_i){0} + x; }
+INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) {
+  return acc + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+}
+INLINE void vstore(int32_t *p, vec_i v) { __builtin_memcpy(p, &v, 32); }
+#endif
+
+// acc[PANEL_A][PANEL_B] of one panel pair.
+INLINE void product_tile(const packed *restrict a, const packed *restrict b, int64_t groups, int32_t *restrict acc) {
+  vec_i c[PANEL_A][VECTORS];
+  for (int i = 0; i < PANEL_A; i++)
+    for (int v = 0; v < VECTORS; v++) c[i][v] = vzero();
+  for (int64_t g = 0; g < groups; g++) {
+    vec_i right[VECTORS];
+    for (int v = 0; v < VECTORS; v++) right[v] = vload(b + v * (PANEL_B / VECTORS) * DEPTH);
+#pragma GCC unroll 8
+    for (int i = 0; i < PANEL_A; i++) {
+      vec_i left = vpair(a + i * DEPTH);
+      for (int v = 0; v < VECTORS; v++) c[i][v] = vdot(c[i][v], left, right[v]);
+    }
+    a += PANEL_A * DEPTH;
+    b += PANEL_B * DEPTH;
+  }
+  for (int i = 0; i < PANEL_A; i++)
+    for (int v = 0; v < VECTORS; v++) vstore(acc + i * PANEL_B + v * (PANEL_B / VECTORS), c[i][v]);
+}
+
+// [M1] out[rows][columns] = f32(sum) * (scaleA * scaleB).
+static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t depth, int64_t columns, float *out) {
+  int64_t groups = groups_of(depth), a_panels = (rows + PANEL_A - 1) / PANEL_A, b_panels = (columns + PANEL_B - 1) / PANEL_B;
+  int64_t a_lo = 0, a_hi = a_panels, b_lo = 0, b_hi = b_panels;
+  if (b_panels * PANEL_B >= rows) share(ctx, b_panels, 1, &b_lo, &b_hi);
+  else share(ctx, a_panels, 1, &a_lo, &a_hi);
+  int64_t block = (256 << 10) / (groups * PANEL_A * DEPTH * (int64_t)sizeof(packed));
+  if (block < 4) block = 4;
+  int32_t worst = 0;
+  for (int64_t i0 = a_lo; i0 < a_hi; i0 += block)
+    for (int64_t j = b_lo; j < b_hi; j++)
+      for (int64_t i = i0; i < a_hi && i < i0 + block; i++) {
+        int32_t acc[PANEL_A * PANEL_B] __attribute__((aligned(64)));
+        product_tile(a.values + i * groups * PANEL_A * DEPTH, b.values + j * groups * PANEL_B * DEPTH, groups, acc);
+        int64_t left = columns - j * PANEL_B, height = rows - i * PANEL_A;
+        for (int r = 0; r < PANEL_A && r < height; r++) {
+          float y[PANEL_B], sa = a.scales[i * PANEL_A + r];
+          for (int c = 0; c < PANEL_B; c++) {
+            int32_t sum = acc[r * PANEL_B + c];
+#if UNSIGNED_A
+            sum = (int32_t)((uint32_t)sum - 128u * (uint32_t)b.sums[j * PANEL_B + c]);
+#endif
+            y[c] = (float)sum * (sa * b.scales[j * PANEL_B + c]);
+          }
+          float *to = out + (i * PANEL_A + r) * columns + j * PANEL_B;
+          if (left >= PANEL_B) {
+            for (int c = 0; c < PANEL_B; c++) {
+              int32_t size = bits_of(y[c]) & 0x7fffffff;
+              worst = size > worst ? size : worst;
+            }
+            __builtin_memcpy(to, y, sizeof y);
+          } else {
+            for (int c = 0; c < left; c++) to[c] = y[c];
+            check_finite(ctx, to, left);
+          }
+        }
+      }
+  if (worst >= 0x7f800000) fail(ctx, REASON_NON_FINITE);
+}
+
+// w: x, w, y, T, K, N, A region, B region, A is packed already
+static void k_linear(Context *ctx, const int32_t *w) {
+  int64_t T = w[3], K = w[4], N = w[5];
+  Packed a = packed_at(ctx, w[6], T, K), b = packed_at(ctx, w[7], N, K);
+  if (!w[8]) pack_rows(ctx, at(ctx, w[0]), T, K, PANEL_A, UNSIGNED_A, NEAREST, a);
+  pack_columns(ctx, at(ctx, w[1]), K, N, PANEL_B, 0, NEAREST, b);
+  barrier(ctx);
+  product(ctx, a, b, T, K, N, at(ctx, w[2]));
+}
+
+// w: dy, w, seed, dx, T, K, N, tensorId, A region, B region
+static void k_linear_grad_x(Context *ctx, const int32_t *w) {
+  int64_t T = w[4], K = w[5], N = w[6];
+  Packed a = packed_at(ctx, w[8], T, N), b = packed_at(ctx, w[9], K, N);
+  pack_rows(ctx, at(ctx, w[0]), T, N, PANEL_A, UNSIGNED_A, noise_of(at(ctx, w[2]), w[7], 1, N), a);
+  pack_rows(ctx, at(ctx, w[1]), K, N, PANEL_B, 0, NEAREST, b);
+  barrier(ctx);
+  product(ctx, a, b, T, N, K, at(ctx, w[3]));
+}
+
+// w: x, dy, seed, dw, T, K, N, tensorId, A region, B region, A is packed already
+static void k_linear_grad_w(Context *ctx, const int32_t *w) {
+  int64_t T = w[4], K = w[5], N = w[6];
+  Packed a = packed_at(ctx, w[8], K, T), b = packed_at(ctx, w[9], N, T);
+  if (!w[10]) pack_columns(ctx, at(ctx, w[0]), T, K, PANEL_A, UNSIGNED_A, NEAREST, a);
+  pack_columns(ctx, at(ctx, w[1]), T, N, PANEL_B, 0, noise_of(at(ctx, w[2]), w[7], 2, N), b);
+  barrier(ctx);
+  product(ctx, a, b, K, T, N, at(ctx, w[3]));
+}
