@@ -110,7 +110,7 @@ function takeVote(state: HeightState, vote: Vote, effects: Effect[]): void {
   noteOwnVote(state, vote);
   const votes = driver.keeper.rounds.get(vote.round);
   const count = vote.type === 'prevote' ? votes?.prevotes : votes?.precommits;
-  if (count !== undefined && count.voters.has(vote.voter)) {
+  if (count?.voters.has(vote.voter)) {
     if (count.received.has(voteKey(vote))) return;
     let distinct = 0;
     for (const known of count.received.values()) if (known.voter === vote.voter) distinct++;
@@ -237,6 +237,28 @@ function reportEvidence(state: HeightState, effects: Effect[]): void {
   for (; state.evidenceReported < evidence.length; state.evidenceReported++) {
     const [a, b] = evidence[state.evidenceReported] ?? [];
     if (a !== undefined && b !== undefined) effects.push({ kind: 'vote-evidence', votes: [a, b] });
+  }
+}
+
+/** True for an event that says nothing new: it need be neither logged nor fed. */
+export function isKnown(state: HeightState, event: Event): boolean {
+  const { keeper } = state.driver;
+  switch (event.kind) {
+    case 'proposal': {
+      const { round, value, validRound } = event.proposal;
+      return state.seen.get(round)?.some((p) => p.value === value && p.validRound === validRound) ?? false;
+    }
+    case 'vote': {
+      const votes = keeper.rounds.get(event.vote.round);
+      const count = event.vote.type === 'prevote' ? votes?.prevotes : votes?.precommits;
+      return count?.received.has(voteKey(event.vote)) ?? false;
+    }
+    case 'certificate': {
+      const [first] = event.votes;
+      return first === undefined || hasQuorumFor(keeper, first.type, first.round, first.value);
+    }
+    default:
+      return false;
   }
 }
 

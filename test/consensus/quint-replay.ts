@@ -57,19 +57,19 @@ function isAssertion(trace: Trace, index: number): boolean {
 
 function replayRules(trace: Trace): Replay {
   const first = present(trace.states[0], 'first state');
-  let state = initialRoundState(int(field(first['state'], 'height')));
-  same(trace, 0, 'initial state', rulesView(state), quintRulesView(first['state'] as Itf));
+  let state = initialRoundState(int(field(first.state, 'height')));
+  same(trace, 0, 'initial state', rulesView(state), quintRulesView(first.state as Itf));
   let steps = 0;
   for (let i = 1; i < trace.states.length; i++) {
     const next = present(trace.states[i], 'state');
-    const input = ruleInput(next['input']);
+    const input = ruleInput(next.input);
     if (input === null || isAssertion(trace, i)) continue;
     const result = applyRule(state, input);
     state = result.state;
     steps++;
-    same(trace, i, 'state', rulesView(state), quintRulesView(next['state'] as Itf));
-    const self = str(field(next['state'], 'p'));
-    same(trace, i, 'output', outputView(result.output, self), quintOutputView(next['output'] as Itf));
+    same(trace, i, 'state', rulesView(state), quintRulesView(next.state as Itf));
+    const self = str(field(next.state, 'p'));
+    same(trace, i, 'output', outputView(result.output, self), quintOutputView(next.output as Itf));
   }
   return { steps, states: trace.states.length };
 }
@@ -79,17 +79,17 @@ function validatorsOf(value: Itf): ValidatorSet {
 }
 
 function replayVotes(trace: Trace): Replay {
-  const first = present(trace.states[0], 'first state')['bookkeeper'] as Itf;
+  const first = present(trace.states[0], 'first state').bookkeeper as Itf;
   const keeper = voteKeeper(int(field(first, 'height')), validatorsOf(field(first, 'validatorSet')));
   let steps = 0;
   for (let i = 1; i < trace.states.length; i++) {
     const next = present(trace.states[i], 'state');
-    const { tag, value } = sum(next['weightedVote']);
+    const { tag, value } = sum(next.weightedVote);
     if (tag === 'NoWeightedVote' || isAssertion(trace, i)) continue;
     const tally = addVote(keeper, vote(item(value, 0)), int(item(value, 2)));
     steps++;
-    same(trace, i, 'keeper', keeperView(keeper), quintKeeperView(next['bookkeeper'] as Itf));
-    same(trace, i, 'tally', tallyView(tally), quintTallyView(next['lastEmitted'] as Itf));
+    same(trace, i, 'keeper', keeperView(keeper), quintKeeperView(next.bookkeeper as Itf));
+    same(trace, i, 'tally', tallyView(tally), quintTallyView(next.lastEmitted as Itf));
   }
   return { steps, states: trace.states.length };
 }
@@ -98,7 +98,7 @@ type Replica = { driver: DriverState; chain: ChainEntry[] };
 type Call = Readonly<{ validator: string; input: Itf; output: Itf }>;
 
 function lastCall(state: TraceState): Call {
-  const history = state['_hist'] as Itf;
+  const history = state._hist as Itf;
   if ((history as unknown as Record<string, unknown>)['#tup'] !== undefined) {
     return { validator: str(item(history, 0)), input: item(history, 1), output: item(history, 2) };
   }
@@ -110,7 +110,7 @@ function lastCall(state: TraceState): Call {
 }
 
 function nodes(state: TraceState): Map<string, Itf> {
-  return new Map(entries(state['system']).map(([name, node]) => [str(name), node]));
+  return new Map(entries(state.system).map(([name, node]) => [str(name), node]));
 }
 
 /** The specification's rotation: the second in name order proposes in round 0, at every height. */
@@ -266,8 +266,8 @@ function replayDriver(trace: Trace): Replay {
 function isDriverCall(action: string | null, previous: TraceState, next: TraceState): boolean {
   if (action === 'valStep') return true;
   // With no timeout pending this action does nothing; one that fires leaves the node's set of timeouts.
-  if (action === 'valTimeout') return !isDeepStrictEqual(previous['system'], next['system']);
-  return action === null && !isDeepStrictEqual(previous['_hist'], next['_hist']);
+  if (action === 'valTimeout') return !isDeepStrictEqual(previous.system, next.system);
+  return action === null && !isDeepStrictEqual(previous._hist, next._hist);
 }
 
 function startNewHeights(replicas: Map<string, Replica>, before: Map<string, Itf>, after: Map<string, Itf>): void {

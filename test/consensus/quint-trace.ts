@@ -145,7 +145,7 @@ export function traceFiles(directory: string): string[] {
 export function readTrace(directory: string, name: string): Trace {
   const json = JSON.parse(gunzipSync(readFileSync(join(directory, name))).toString('utf8')) as Record<string, Itf>;
   const actions: (string | null)[] = [];
-  const states = list(json['states']).map((state) => {
+  const states = list(json.states).map((state) => {
     const out: Record<string, Itf> = {};
     actions.push(str(field(state, 'mbt::actionTaken')) ?? null);
     for (const [key, value] of Object.entries(state)) {

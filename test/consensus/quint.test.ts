@@ -7,8 +7,8 @@ import { sharedData } from '../shared-data.ts';
 import { replay } from './quint-replay.ts';
 import { readTrace, traceFiles } from './quint-trace.ts';
 
-const directory = process.env['QUINT_TRACES_DIR'] ?? sharedData('quint-traces');
-const isWhole = process.env['QUINT_ALL'] === '1';
+const directory = process.env.QUINT_TRACES_DIR ?? sharedData('quint-traces');
+const isWhole = process.env.QUINT_ALL === '1';
 const SAMPLE_SEED = 'quint-sample-1';
 const SAMPLE_SHARE = 6;
 
@@ -28,7 +28,8 @@ test('every state of the specification’s traces is reached with equal outputs 
   for (const name of chosen(directory)) {
     const trace = readTrace(directory, name);
     const { steps, states } = replay(trace);
-    const total = (totals[trace.kind] ??= { traces: 0, steps: 0, states: 0 });
+    const total = totals[trace.kind] ?? { traces: 0, steps: 0, states: 0 };
+    totals[trace.kind] = total;
     total.traces += 1;
     total.steps += steps;
     total.states += states;

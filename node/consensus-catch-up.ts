@@ -1,0 +1,113 @@
+// Owns asking peers for final blocks this node lacks, and judging them by their certificates. Claims of heights are hints.
+
+import { present } from '../base/check.ts';
+import { type Result, fault, success } from '../base/fault.ts';
+import { type Certificate, decodeCertificate, verifyCertificate } from '../consensus/certificate.ts';
+import type { SigningDomain } from '../consensus/sign-bytes.ts';
+import { validatorSet } from '../consensus/validator-set.ts';
+import type { Clock } from './clock.ts';
+import type { BlockIdentity, CertifiedBlock, ConsensusBlocks, ConsensusSync } from './consensus-options.ts';
+import type { Logger } from './logger.ts';
+
+/** Blocks asked for at once. */
+const SYNC_BATCH = 64;
+/** Without progress for this long, a peer that claims our height is asked for it. */
+const STALE_MS = 2_000;
+/** Milliseconds a peer that had nothing, or that lied, is left alone. */
+const EMPTY_PAUSE_MS = 1_000;
+const LIE_PAUSE_MS = 60_000;
+const MAX_PAUSED = 1_000;
+
+export type CatchUpView = Readonly<{
+  /** Height in progress. */
+  height: number;
+  /** Highest height an authority has signed for, as far as is known. */
+  highestSeen: number;
+  /** A quorum has decided a block that is not here. */
+  isMissing: boolean;
+  /** Monotonic time of the last final block. */
+  finalMs: number;
+}>;
+
+export type CatchUp = Readonly<{
+  /** Starts one request when there is reason to, and hands the answer to `deliver`. */
+  poll(view: CatchUpView): void;
+  isFetching(): boolean;
+  punish(peer: string, reason: string): void;
+}>;
+
+export type CatchUpOptions = Readonly<{
+  sync: ConsensusSync;
+  clock: Clock;
+  log: Logger;
+  deliver(peer: string, blocks: readonly CertifiedBlock[]): void;
+  fail(error: unknown): void;
+}>;
+
+export function createCatchUp(options: CatchUpOptions): CatchUp {
+  const { sync, clock, log, deliver, fail } = options;
+  const paused = new Map<string, number>();
+  let isFetching = false;
+
+  function pause(peer: string, ms: number): void {
+    if (paused.size >= MAX_PAUSED) paused.clear();
+    paused.set(peer, clock.monotonic() + ms);
+  }
+
+  async function fetch(peer: string, height: number): Promise<void> {
+    const answer = await sync.fetch(peer, height, SYNC_BATCH);
+    if (answer.ok && answer.value.length > 0) deliver(peer, answer.value);
+    else pause(peer, EMPTY_PAUSE_MS);
+    if (!answer.ok) log.debug('sync-refused', { peer, code: answer.code });
+  }
+
+  return {
+    poll({ height, highestSeen, isMissing, finalMs }) {
+      if (isFetching) return;
+      const nowMs = clock.monotonic();
+      const ahead = sync.peers().filter((peer) => peer.height >= height && (paused.get(peer.id) ?? 0) <= nowMs);
+      if (ahead.length === 0) return;
+      const isBehind = highestSeen > height + 1 || ahead.some((peer) => peer.height > height);
+      if (!isBehind && !isMissing && nowMs - finalMs <= STALE_MS) return;
+      const best = ahead.reduce((a, b) => (b.height > a.height ? b : a));
+      const choices = ahead.filter((peer) => peer.height === best.height);
+      isFetching = true;
+      fetch(present(choices[height % choices.length], 'peer').id, height)
+        .catch(fail)
+        .finally(() => {
+          isFetching = false;
+        });
+    },
+    isFetching: () => isFetching,
+    punish(peer, reason) {
+      log.warn('sync-block-refused', { peer, reason });
+      pause(peer, LIE_PAUSE_MS);
+      sync.punish(peer, reason);
+    },
+  };
+}
+
+export type JudgedBlock = Readonly<{ identity: BlockIdentity; certificate: Certificate }>;
+
+/** A peer's block that stands on the head and whose certificate its authorities signed. Fault `sync/known` for old ones. */
+export async function judgeCertified(
+  block: CertifiedBlock,
+  blocks: ConsensusBlocks,
+  domain: SigningDomain,
+  authorities: (height: number) => readonly string[] | Promise<readonly string[]>,
+): Promise<Result<JudgedBlock>> {
+  const head = blocks.head();
+  const identity = blocks.identify(block.wire);
+  if (!identity.ok) return identity;
+  const { height, hash, parentHash } = identity.value;
+  if (height <= head.height) return fault('sync/known', 'the block is known');
+  if (height !== head.height + 1 || parentHash !== head.hash) {
+    return fault('sync/place', 'the block does not stand on the head');
+  }
+  const decoded = decodeCertificate(block.certificate);
+  if (!decoded.ok) return decoded;
+  const validators = validatorSet((await authorities(height)).map((address) => address.toLowerCase()));
+  const expected = { domain, validators, type: 'precommit', height, blockHash: hash } as const;
+  const verified = verifyCertificate(decoded.value, expected);
+  return verified.ok ? success({ identity: identity.value, certificate: decoded.value }) : verified;
+}
