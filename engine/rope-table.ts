@@ -1,59 +1,73 @@
-// Owns the table of rotary angles, made with + - * / only so that every machine makes the same bits.
-// How a row is applied is the rope instruction (kernel-spec.md).
+// Owns the table of rotary positions (rope): cosines and sines by + - * / alone, so that every machine makes equal bits.
 
 import { check } from '../base/check.ts';
 
+const LN2_TERMS = 60;
+const SERIES_TERMS = 24;
+/** 2 pi as a double; angles up to 2^24 lose no more than 2^-28 to the reduction. */
+const TWO_PI = 6.283185307179586;
+
+/** ln x of a positive double: halving into [1, 2), then 2 artanh((x - 1) / (x + 1)) by its series. */
+function logarithm(x: number): number {
+  let halvings = 0;
+  let m = x;
+  for (; m >= 2; halvings++) m /= 2;
+  return halvings * (artanh(1 / 3) * 2) + 2 * artanh((m - 1) / (m + 1));
+}
+
+function artanh(z: number): number {
+  let power = z;
+  let sum = 0;
+  for (let k = 0; k < LN2_TERMS; k++) {
+    sum += power / (2 * k + 1);
+    power *= z * z;
+  }
+  return sum;
+}
+
+/** e^x of a double in [-64, 0]: the series at x / 64, squared six times. */
+function exponential(x: number): number {
+  let term = 1;
+  let sum = 1;
+  for (let k = 1; k < SERIES_TERMS; k++) {
+    term = (term * (x / 64)) / k;
+    sum += term;
+  }
+  for (let i = 0; i < 6; i++) sum *= sum;
+  return sum;
+}
+
+/** Cosine and sine by Taylor series after reduction to [-pi, pi]. */
+function cosineSine(angle: number): readonly [number, number] {
+  const turns = Math.floor(angle / TWO_PI + 0.5);
+  const x = angle - turns * TWO_PI;
+  let [cosine, sine, term] = [1, 0, 1];
+  for (let k = 1; k < SERIES_TERMS * 2; k++) {
+    term = (term * x) / k;
+    const sign = k % 4 < 2 ? 1 : -1;
+    if (k % 2 === 0) cosine += k % 4 === 0 ? term : -term;
+    else sine += sign * term;
+  }
+  return [cosine, sine];
+}
+
 /**
- * Cosines and sines f32[positions, headWidth]: row p holds cos(p * f_i) for i below headWidth / 2, then sin(p * f_i), with
- * f_i = theta^(-2i / headWidth) (Su et al. 2021). Computed in f64: rows by repeated rotation, one rounding to f32 at the end.
+ * Table f32[positions, width] for the rope instruction: row p holds cos(p * base^(-2i/width)) for i below width / 2, then
+ * the sines (RoFormer, arXiv 2104.09864, in the half-rotated layout). `base` is at least 1.
  */
-export function ropeTable(positions: number, headWidth: number, theta: number): Float32Array {
-  check(Number.isInteger(positions) && positions >= 1, 'ropeTable: positions is a whole number from 1');
-  check(Number.isInteger(headWidth) && headWidth >= 2 && headWidth % 2 === 0, 'ropeTable: headWidth is even');
-  check(theta >= 1 && theta <= 1e9, 'ropeTable: theta is from 1 to 1e9');
-  const half = headWidth / 2;
-  const ratio = rootOf(1 / theta, half);
-  const table = new Float32Array(positions * headWidth);
-  let frequency = 1;
+export function ropeTable(positions: number, width: number, base = 10_000): Float32Array {
+  check(width > 0 && width % 2 === 0, 'ropeTable: width must be even');
+  check(base >= 1 && Number.isFinite(base), 'ropeTable: base must be at least 1');
+  const half = width / 2;
+  const table = new Float32Array(positions * width);
+  const step = logarithm(base);
   for (let i = 0; i < half; i++) {
-    fillColumn(table, positions, headWidth, i, frequency);
-    frequency *= ratio;
+    const frequency = exponential(-(step * 2 * i) / width);
+    for (let p = 0; p < positions; p++) {
+      const [cosine, sine] = cosineSine(p * frequency);
+      table[p * width + i] = cosine;
+      table[p * width + half + i] = sine;
+    }
   }
   return table;
-}
-
-function fillColumn(table: Float32Array, positions: number, headWidth: number, i: number, angle: number): void {
-  const [stepCos, stepSin] = [cosine(angle), sine(angle)];
-  let [cos, sin] = [1, 0];
-  for (let p = 0; p < positions; p++) {
-    table[p * headWidth + i] = cos;
-    table[p * headWidth + headWidth / 2 + i] = sin;
-    [cos, sin] = [cos * stepCos - sin * stepSin, sin * stepCos + cos * stepSin];
-  }
-}
-
-/** The n-th root of a number in (0, 1], by Newton's method from above until it stops falling. */
-function rootOf(value: number, n: number): number {
-  let root = 1;
-  for (let i = 0; i < 2000; i++) {
-    let power = 1;
-    for (let k = 1; k < n; k++) power *= root;
-    const next = root - (power * root - value) / (n * power);
-    if (next >= root) return root;
-    root = next;
-  }
-  return root;
-}
-
-/** Taylor series on 0..1; the terms left out are below 2^-60. */
-function cosine(x: number): number {
-  let sum = 0;
-  for (let k = 20; k >= 2; k -= 2) sum = ((sum - 1) * x * x) / (k * (k - 1)) * -1 * -1;
-  return 1 + sum;
-}
-
-function sine(x: number): number {
-  let sum = 0;
-  for (let k = 21; k >= 3; k -= 2) sum = ((sum - 1) * x * x) / (k * (k - 1));
-  return x * (1 + sum);
 }
