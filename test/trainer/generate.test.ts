@@ -27,7 +27,7 @@ function weights(name: string): Uint8Array {
   const bytes = initialWeights(TINY, seedOf(name));
   for (const { shape, offset, elements } of parameterPlaces(TINY)) {
     const values = new Float32Array(bytes.buffer, offset, elements);
-    if (shape.length === 2) values.set(values.map((value) => value * 12));
+    if (shape.length === 2) values.set(values.map((value) => value * 2));
   }
   return bytes;
 }
