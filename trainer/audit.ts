@@ -6,7 +6,7 @@ import { check, present } from '../base/check.ts';
 import { sha256, taggedHash } from '../base/hash.ts';
 import { stateRoot } from '../base/merkle.ts';
 import type { CommitRecord } from './commit.ts';
-import { type SentLeaf, type StepLeaf, chainHead, completeLeaves, decodeLeaves, traceRoot } from './leaf.ts';
+import { type StepLeaf, chainHead, completeLeaves, decodeLeaves, traceRoot } from './leaf.ts';
 import { type SlotTask, breathe, executeStep, stepData } from './replay.ts';
 import { floats, startFromBase } from './step-runner.ts';
 import { encodeUpdate, updateSize } from './update.ts';
@@ -35,6 +35,9 @@ export type AuditOptions = Readonly<{
   signal?: AbortSignal;
 }>;
 
+/** A judge needs no sample, and no update: accusations are about what was committed. */
+export type JudgeOptions = Omit<AuditOptions, 'sample' | 'fetchUpdate'>;
+
 type Invalid = Extract<AuditVerdict, { verdict: 'invalid' }>;
 type Refusal = Exclude<AuditVerdict, { verdict: 'valid' }>;
 
@@ -56,19 +59,19 @@ export async function auditCommit(task: SlotTask, options: AuditOptions): Promis
 }
 
 /** Judges one accusation: the accused step, or with {@link STRUCTURE_STEP} the commitment's structure and update. */
-export async function judgeStep(
-  task: SlotTask,
-  step: number,
-  options: Omit<AuditOptions, 'sample'>,
-): Promise<AuditVerdict> {
-  if (step === STRUCTURE_STEP) return auditCommit(task, { ...options, sample: [] });
-  if (!Number.isInteger(step) || step < 0 || step >= task.rules.steps) {
+export async function judgeStep(task: SlotTask, step: number, options: JudgeOptions): Promise<AuditVerdict> {
+  if (step !== STRUCTURE_STEP && (!Number.isInteger(step) || step < 0 || step >= task.rules.steps)) {
     // The accusation names a step that no round has: nothing can be wrong with it.
     return { verdict: 'valid', digest: taggedHash('audit-digest', options.salt) };
   }
   const structure = checkStructure(task, options.commit);
   if ('verdict' in structure) return structure;
   const walk = createWalk(task, structure.leaves, options);
+  if (step === STRUCTURE_STEP) {
+    // Whether the update is served is no part of the accusation: its hash is right or wrong by itself.
+    const { refusal } = await expectedUpdate(task, options.commit, walk);
+    return refusal ?? { verdict: 'valid', digest: taggedHash('audit-digest', options.salt) };
+  }
   const refusal = (await walk.reach(step)) ?? (await walk.advance());
   if (refusal !== null) return refusal;
   const interior = taggedHash('audit-interior', options.salt, task.runner.gradients);
@@ -113,7 +116,7 @@ type Walk = Readonly<{
   advance(): Promise<Refusal | null>;
 }>;
 
-function createWalk(task: SlotTask, leaves: readonly StepLeaf[], options: Omit<AuditOptions, 'sample'>): Walk {
+function createWalk(task: SlotTask, leaves: readonly StepLeaf[], options: JudgeOptions): Walk {
   let at: number | null = null;
   async function advance(): Promise<Refusal | null> {
     const step = present(at, 'start state');
@@ -163,34 +166,35 @@ function leafDifference(stated: StepLeaf, found: StepLeaf): string | null {
   return stated.lossBits === found.lossBits ? null : 'loss';
 }
 
-/**
- * The committed update must be the codec of base minus the committed final state. Bytes that do not have the committed hash
- * are somebody's wrong answer, not the trainer's: unavailable. The trainer is judged by the hash alone.
- */
+/** The committed update must be the codec of base minus the committed final state; its bytes, or what is wrong. */
+async function expectedUpdate(
+  task: SlotTask,
+  commit: CommitRecord,
+  walk: Walk,
+): Promise<Readonly<{ refusal: Refusal; bytes: null } | { refusal: null; bytes: Uint8Array }>> {
+  const refusal = await walk.reach(task.rules.steps);
+  if (refusal !== null) return { refusal, bytes: null };
+  const { runner, base } = task;
+  const bytes = encodeUpdate(floats(base), floats(runner.state.slice(0, runner.parameterBytes)));
+  if (bytes !== null && equal(sha256(bytes), commit.updateHash)) return { refusal: null, bytes };
+  const reason = 'update is not the codec of base minus final state';
+  return { refusal: { verdict: 'invalid', step: STRUCTURE_STEP, reason }, bytes: null };
+}
+
+/** Bytes that do not have the committed hash are somebody's wrong answer, not the trainer's: unavailable. */
 async function checkUpdate(
   task: SlotTask,
   commit: CommitRecord,
   walk: Walk,
   options: AuditOptions,
 ): Promise<Refusal | null> {
-  const refusal = await walk.reach(task.rules.steps);
+  const { refusal, bytes } = await expectedUpdate(task, commit, walk);
   if (refusal !== null) return refusal;
-  const { runner, base } = task;
-  const expected = encodeUpdate(floats(base), floats(runner.state.slice(0, runner.parameterBytes)));
-  if (expected === null || !equal(sha256(expected), commit.updateHash)) {
-    return { verdict: 'invalid', step: STRUCTURE_STEP, reason: 'update is not the codec of base minus final state' };
-  }
   const served = await options.fetchUpdate();
   if (served === null) return { verdict: 'unavailable', reason: 'update is not served' };
-  if (!equal(served, expected))
+  if (!equal(served, bytes))
     return { verdict: 'unavailable', reason: 'served update does not have the committed hash' };
   return null;
-}
-
-/** Leaves of a commitment as sent, for showing losses; null when their number is not the round's. */
-export function committedLeaves(commit: CommitRecord, steps: number): readonly SentLeaf[] | null {
-  const leaves = decodeLeaves(commit.leaves, steps);
-  return leaves.ok ? leaves.value : null;
 }
 
 /** Digest of a verdict that is not VALID: its reason, so that logs can be matched to transactions. */

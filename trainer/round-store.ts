@@ -5,7 +5,6 @@ import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { concat, equal } from '../base/bytes.ts';
 import { sha256 } from '../base/hash.ts';
-import { stateRoot } from '../base/merkle.ts';
 import { LEAF_BYTES, type SentLeaf, decodeLeaves, encodeLeaves } from './leaf.ts';
 
 export type RoundStore = Readonly<{
@@ -32,6 +31,11 @@ export type RoundStoreOptions = Readonly<{
 
 const PROGRESS = 'progress.bin';
 
+/** File of the state after a step. Whoever serves it need not check it: the one who asked compares its root. */
+export function stateFile(folder: string, step: number): string {
+  return join(folder, `state-${step}.bin`);
+}
+
 /** States to leave out between kept ones, so that `maxBytes` holds. */
 export function keepEvery(steps: number, stateBytes: number, maxBytes: number): number {
   return Math.max(1, Math.ceil(steps / Math.max(1, Math.floor(maxBytes / stateBytes))));
@@ -40,7 +44,7 @@ export function keepEvery(steps: number, stateBytes: number, maxBytes: number): 
 export function openRoundStore(options: RoundStoreOptions): RoundStore {
   const { folder, identity, steps, stateBytes } = options;
   const every = keepEvery(steps, stateBytes, options.maxBytes);
-  const fileOf = (step: number) => join(folder, `state-${step}.bin`);
+  const fileOf = (step: number) => stateFile(folder, step);
   mkdirSync(folder, { recursive: true });
   let leaves = readProgress(join(folder, PROGRESS), identity, steps);
   if (leaves.length === 0) clear();
@@ -67,17 +71,6 @@ export function openRoundStore(options: RoundStoreOptions): RoundStore {
   }
   const remove = () => rmSync(folder, { recursive: true, force: true });
   return { leaves: () => leaves, state, kept, save, remove };
-}
-
-/**
- * State before a step as another process or thread may serve it: read only, root checked. Null when the folder holds
- * another task or does not keep that state (step 0 is the base itself and is not kept).
- */
-export function readKeptState(folder: string, identity: Uint8Array, steps: number, step: number): Uint8Array | null {
-  const leaf = readProgress(join(folder, PROGRESS), identity, steps)[step - 1];
-  if (leaf === undefined) return null;
-  const state = readIfThere(join(folder, `state-${step - 1}.bin`));
-  return state !== null && equal(stateRoot(state), leaf.stateRoot) ? state : null;
 }
 
 function readProgress(path: string, identity: Uint8Array, steps: number): readonly SentLeaf[] {

@@ -161,6 +161,8 @@ test('an update that is not of the final state is INVALID as a structure; wrong 
   });
   const honest = forge(standInTask(), {});
   t.like(await audit({ ...honest, fetchUpdate: () => Promise.resolve(null) }, [1]), { verdict: 'unavailable' });
+  const { fetchUpdate: _unserved, ...judged } = honest;
+  t.like(await judgeStep(standInTask(), STRUCTURE_STEP, { ...judged, salt }), { verdict: 'valid' });
   t.like(await audit({ ...honest, fetchUpdate: () => Promise.resolve(forgery.update) }, [1]), {
     verdict: 'unavailable',
   });
