@@ -3,7 +3,7 @@
 
 import { fromHex, toHex, u256be } from '../base/bytes.ts';
 import { check, present } from '../base/check.ts';
-import { type Result, fault, success, unwrap } from '../base/fault.ts';
+import { type Fault, type Result, fault, success, unwrap } from '../base/fault.ts';
 import { type AccountRecord, EMPTY_ACCOUNT, EMPTY_TRIE_ROOT } from './account.ts';
 import type {
   AccountProof,
@@ -29,6 +29,7 @@ import { CALL_EXECUTORS, DEFAULT_LIMITS } from './limits.ts';
 import { queryLogs } from './log-query.ts';
 import { type Place, runMessage } from './message.ts';
 import { openLedger } from './open.ts';
+import { type HeightMark, openHeightMark } from './height-mark.ts';
 import { createPool, type OwnedPool } from './pool.ts';
 import { build, type Parent, type Prepared, validate, type Workshop } from './producer.ts';
 import { createLender, createQueue, type Lender, type Queue } from './queue.ts';
@@ -50,6 +51,7 @@ type Core = {
   readonly limits: ChainLimits;
   readonly system: SystemHooks;
   readonly store: Store;
+  readonly heightMark: HeightMark;
   readonly state: HeadState;
   readonly ledger: Ledger;
   readonly pool: OwnedPool;
@@ -87,10 +89,16 @@ export async function openChain(options: OpenOptions): Promise<Result<Chain>> {
   if (!store.ok) return store;
   try {
     const opened = await openLedger(store.value, options.genesis, system.value, limits, options.firstSetHash);
-    if (opened.ok)
-      return success(chainOf(await createCore(options.genesis, limits, system.value, store.value, opened.value)));
+    const heightMark = opened.ok ? await openHeightMark(options.directory) : opened;
+    const lost = opened.ok && heightMark.ok ? lostBlocks(opened.value.mark.number, heightMark.value) : null;
+    if (opened.ok && heightMark.ok && lost === null) {
+      return success(
+        chainOf(await createCore(options.genesis, limits, system.value, store.value, heightMark.value, opened.value)),
+      );
+    }
+    if (heightMark.ok) await heightMark.value.close();
     await store.value.close();
-    return opened;
+    return lost ?? (opened.ok ? (heightMark as Fault) : opened);
   } catch (error) {
     await store.value.close();
     if (store.value.failure === null) throw error;
@@ -98,11 +106,21 @@ export async function openChain(options: OpenOptions): Promise<Result<Chain>> {
   }
 }
 
+function lostBlocks(head: number, mark: HeightMark): Fault | null {
+  if (mark.height === null || mark.height <= head) return null;
+  return fault(
+    'databaseCorrupt',
+    `database: it ends at block ${head}, but block ${mark.height} was committed; delete it and sync again (keys and votes are kept elsewhere)`,
+    { head, committed: mark.height },
+  );
+}
+
 async function createCore(
   genesis: Genesis,
   limits: ChainLimits,
   system: SystemHooks,
   store: Store,
+  heightMark: HeightMark,
   { mark, genesisHash }: Extract<Awaited<ReturnType<typeof openLedger>>, { ok: true }>['value'],
 ): Promise<Core> {
   const common = createCommon(genesis.chainId);
@@ -133,6 +151,7 @@ async function createCore(
     limits,
     system,
     store,
+    heightMark,
     state,
     pool,
     hashes,
@@ -255,6 +274,9 @@ async function commit(core: Core, candidate: Candidate, certificate: Uint8Array)
   core.candidates.clear();
   core.ledger.remember(block, candidate.receipts);
   core.pool.revalidate(block.transactions);
+  await core.heightMark.record(number).catch((error: unknown) => {
+    throw core.store.fail(new Error('database: committed-height does not take a write', { cause: error }));
+  });
   const event: HeadEvent = { block, receipts: candidate.receipts, systemLogs: candidate.systemLogs, certificate };
   for (const listener of core.listeners) listener(event);
 }
@@ -385,6 +407,7 @@ function chainOf(core: Core): Chain {
       if (core.closed) return;
       core.closed = true;
       await core.queue.idle();
+      await core.heightMark.close();
       await core.store.close();
     },
   };

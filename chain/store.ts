@@ -44,7 +44,8 @@ export class Store {
     return this.#failure;
   }
 
-  #fail(error: Error): Error {
+  /** Records the first failure and tells of it; every later write refuses. */
+  fail(error: Error): Error {
     if (this.#failure === null) {
       this.#failure = error;
       this.#onFailure(error);
@@ -57,14 +58,14 @@ export class Store {
     try {
       stored = this.#level.getSync(key);
     } catch (error) {
-      throw this.#fail(new DatabaseDamage(`database: reading ${toHex(key)} failed`, { cause: error }));
+      throw this.fail(new DatabaseDamage(`database: reading ${toHex(key)} failed`, { cause: error }));
     }
     return stored === undefined ? null : this.#checked(key, stored);
   }
 
   #checked(key: Uint8Array, stored: Uint8Array): Uint8Array {
     const value = unprotect(key, stored);
-    if (value === null) throw this.#fail(new DatabaseDamage(`database: checksum of row ${toHex(key)} does not match`));
+    if (value === null) throw this.fail(new DatabaseDamage(`database: checksum of row ${toHex(key)} does not match`));
     return value;
   }
 
@@ -77,7 +78,7 @@ export class Store {
       }
     } catch (error) {
       if (error instanceof DatabaseDamage) throw error;
-      throw this.#fail(new DatabaseDamage('database: scan failed', { cause: error }));
+      throw this.fail(new DatabaseDamage('database: scan failed', { cause: error }));
     }
   }
 
@@ -97,7 +98,7 @@ export class Store {
     try {
       await this.#level.batch(operations, { sync: true } as object);
     } catch (error) {
-      throw this.#fail(new Error('database: write failed; the node must stop', { cause: error }));
+      throw this.fail(new Error('database: write failed; the node must stop', { cause: error }));
     }
   }
 

@@ -129,6 +129,12 @@ async function runPost(test: StateTest, forkName: string, post: Post, name: stri
       tally.skipped.push(`${name}: needs a KZG library`);
       return;
     }
+    if (refused.includes('roots are computed once a block')) {
+      tally.skipped.push(
+        `${name}: receipts before Byzantium hold a root of each transaction, which this chain has none of`,
+      );
+      return;
+    }
   }
   const sealed = await sealState(head, store, machine.journal.changes(), 1);
   const root = toHex(sealed.advance.root);

@@ -1,0 +1,53 @@
+// Owns the height written beside the database after each block: LevelDB drops the end of a damaged log without a word, and
+// only something outside it can tell. It never runs ahead of the disk, because it is written after the synced batch.
+
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { type Result, fault, success } from '../base/fault.ts';
+
+const FILE = 'committed-height';
+const DIGITS = 16;
+const SIZE = DIGITS + 1 + 8;
+
+export type HeightMark = Readonly<{
+  /** Last height recorded, or null when there is none that reads whole. */
+  height: number | null;
+  record(height: number): Promise<void>;
+  close(): Promise<void>;
+}>;
+
+function line(height: number): Buffer {
+  const digits = height.toString().padStart(DIGITS, '0');
+  return Buffer.from(`${digits} ${crc32(digits).toString(16).padStart(8, '0')}`);
+}
+
+async function read(file: FileHandle): Promise<number | null> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(SIZE), 0, SIZE, 0);
+  const height = Number(buffer.toString('utf8', 0, DIGITS));
+  if (bytesRead !== SIZE || !Number.isSafeInteger(height)) return null;
+  return line(height).equals(buffer) ? height : null;
+}
+
+/** Opens or makes the mark of a database folder. */
+export async function openHeightMark(directory: string): Promise<Result<HeightMark>> {
+  const path = join(directory, FILE);
+  let file: FileHandle;
+  try {
+    file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o644);
+  } catch (error) {
+    return fault(
+      'databaseUnusable',
+      `database: ${path} does not open: ${error instanceof Error ? error.message : error}`,
+      { path },
+    );
+  }
+  return success({
+    height: await read(file),
+    async record(height) {
+      await file.write(line(height), 0, SIZE, 0);
+    },
+    close: () => file.close(),
+  });
+}

@@ -1,0 +1,11 @@
+// Owns the process that damage.test.ts kills: it writes blocks as fast as it can and prints each height once it is committed.
+
+import { alice, mine, signed, testChain } from './support.ts';
+
+const directory = process.argv[2] ?? '';
+const { chain } = await testChain({ directory, create: true });
+for (;;) {
+  const { number } = chain.head().header;
+  await mine(chain, [signed(alice, number, { value: 1n, maxFeePerGas: 10n ** 10n })]);
+  process.stdout.write(`${number + 1}\n`);
+}
