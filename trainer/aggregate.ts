@@ -31,7 +31,7 @@ const WEIGHT_UNIT = 1_024;
 const CLIP_UNIT = 4_096n;
 
 /** How each update entered, in the order given: its norm in units of 2^-30, its weight, and the weight after clipping. */
-export type Share = Readonly<{ norm: bigint; weight: number; clipped: number }>;
+type Share = Readonly<{ norm: bigint; weight: number; clipped: number }>;
 export type Aggregation = Readonly<{ params: Float32Array; modelRoot: Uint8Array; shares: readonly Share[] }>;
 
 /** The next model. Without updates it is the base. */
@@ -47,7 +47,7 @@ export function aggregate(base: Float32Array, accepted: readonly Accepted[], out
 }
 
 /** Root of a model: the state root of its parameter bytes. */
-export function modelRoot(params: Float32Array): Uint8Array {
+function modelRoot(params: Float32Array): Uint8Array {
   return stateRoot(new Uint8Array(params.buffer, params.byteOffset, params.byteLength));
 }
 

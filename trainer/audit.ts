@@ -79,10 +79,7 @@ export async function judgeStep(task: SlotTask, step: number, options: JudgeOpti
 }
 
 /** What needs no execution: every field that follows from the round or from other fields. */
-export function checkStructure(
-  task: SlotTask,
-  commit: CommitRecord,
-): Invalid | Readonly<{ leaves: readonly StepLeaf[] }> {
+function checkStructure(task: SlotTask, commit: CommitRecord): Invalid | Readonly<{ leaves: readonly StepLeaf[] }> {
   const { spec, slot, rules, runner } = task;
   check(equal(stateRoot(task.base), spec.baseRoot), "checkStructure: our base does not have the round's base root");
   const refuse = (reason: string): Invalid => ({ verdict: 'invalid', step: STRUCTURE_STEP, reason });

@@ -23,7 +23,7 @@ export type Provenance = Readonly<{
   programHash: Hex;
 }>;
 
-export const CHECKPOINT_FORMAT = 'learning-checkpoint/1';
+const CHECKPOINT_FORMAT = 'learning-checkpoint/1';
 
 /** A model's file. Equal model and provenance give equal bytes on every node, so its blob id can be attested. */
 export function encodeCheckpoint(config: ModelConfig, params: Uint8Array, provenance: Provenance): Uint8Array {

@@ -1,7 +1,7 @@
 // Owns the record a trainer commits to at the end of a round, in bytes and as checked fields. How it becomes a transaction is
 // the chain's matter; what makes it true is audit.ts.
 
-import { concat, equal, u32be, u64be } from '../base/bytes.ts';
+import { concat, u32be, u64be } from '../base/bytes.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import { taggedHash } from '../base/hash.ts';
 import { LEAF_BYTES } from './leaf.ts';
@@ -72,13 +72,4 @@ export function decodeCommit(bytes: Uint8Array): Result<CommitRecord> {
 /** Identity of a commitment. */
 export function commitHash(commit: CommitRecord): Uint8Array {
   return taggedHash('commit', encodeCommit(commit));
-}
-
-/** Name of the first field in which two commitments differ, or null when they are equal. */
-export function firstDifference(a: CommitRecord, b: CommitRecord): keyof CommitRecord | null {
-  if (a.round !== b.round) return 'round';
-  if (a.capacity !== b.capacity) return 'capacity';
-  if (a.updateSize !== b.updateSize) return 'updateSize';
-  for (const field of [...HASH_FIELDS, 'leaves'] as const) if (!equal(a[field], b[field])) return field;
-  return null;
 }

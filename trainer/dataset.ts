@@ -20,10 +20,10 @@ import {
 import type { Tokenizer } from './tokenizer.ts';
 
 /** A file by content. `blobId` is its address in blob storage, null until the caller stored it. */
-export type BlobReference = Readonly<{ blobId: Hex | null; sha256: Hex; size: number }>;
+type BlobReference = Readonly<{ blobId: Hex | null; sha256: Hex; size: number }>;
 
 /** One half of a token file: `tokens` ids cut into `sequences`, and the Merkle root over them. */
-export type DatasetPart = Readonly<{ tokens: number; sequences: number; root: Hex }>;
+type DatasetPart = Readonly<{ tokens: number; sequences: number; root: Hex }>;
 
 export type DatasetManifest = Readonly<{
   version: 1;

@@ -6,8 +6,6 @@ export const MAX_VOCAB = 65_536;
 export const MIN_VOCAB = 260;
 /** Characters of a serialised tokenizer; a full vocabulary needs under 2 MB. */
 export const MAX_TOKENIZER_CHARACTERS = 4_000_000;
-/** Documents of one corpus. */
-export const MAX_DOCUMENTS = 1_000_000;
 
 /** Tokens of a token file: 2^30 words are 2 GiB, the most one buffer holds comfortably. */
 export const MAX_DATASET_TOKENS = 2 ** 30;
@@ -21,13 +19,11 @@ export const MAX_NOTE_CHARACTERS = 500;
 export const MAX_STEPS = 1_024;
 /** Sequences of one inner step at capacity 1. */
 export const MAX_BATCH = 1_024;
-/** Trainers of one round (design/protocol: roster is frozen at this many at most). */
+/** Trainers of one round: the chain freezes at most this many. */
 export const MAX_SLOTS = 64;
 /** Capacity of one trainer. */
 export const MAX_CAPACITY = 64;
 /** Parameters of one model; bounds updates, states and checkpoints before anything is allocated. */
 export const MAX_PARAMETERS = 2 ** 31;
-/** Steps one auditor draws. */
-export const MAX_SAMPLES = MAX_STEPS;
 /** Held-out sequences that one evaluation runs over. */
 export const MAX_HELD_OUT_SEQUENCES = 4_096;

@@ -28,7 +28,7 @@ const HASH_BYTES = 32;
 const BLOCK_LEAVES = 64;
 const NEXT = 0;
 const DONE = 1;
-export const MAX_HASH_THREADS = 16;
+const MAX_HASH_THREADS = 16;
 /** Less than this is not worth waking anyone. */
 const LEAST_SHARED_BYTES = 4 << 20;
 /** A helper holds a block for about a millisecond; one that died never gives it back. */

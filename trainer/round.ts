@@ -20,7 +20,7 @@ import type { RoundStore } from './round-store.ts';
 import { floats, startFromBase } from './step-runner.ts';
 import { encodeUpdate } from './update.ts';
 
-export type StepReport = Readonly<{
+type StepReport = Readonly<{
   step: number;
   steps: number;
   /** Mean loss of the step's batch, nats per token. */

@@ -3,11 +3,11 @@
 import { check } from '../base/check.ts';
 import { taggedHash } from '../base/hash.ts';
 import { prng } from '../base/prng.ts';
-import { MAX_SAMPLES } from './limits.ts';
+import { MAX_STEPS } from './limits.ts';
 
 /** `count` different steps of `steps`, ascending; all of them when count is not below steps. */
 export function drawSample(randomness: Uint8Array, steps: number, count: number): number[] {
-  check(Number.isInteger(steps) && steps > 0 && steps <= MAX_SAMPLES, 'drawSample: steps out of range');
+  check(Number.isInteger(steps) && steps > 0 && steps <= MAX_STEPS, 'drawSample: steps out of range');
   check(Number.isInteger(count) && count >= 0, 'drawSample: count out of range');
   const random = prng(taggedHash('audit-sample', randomness));
   const all = Array.from({ length: steps }, (_, step) => step);

@@ -36,7 +36,7 @@ export const DEFAULT_OPTIMIZER: Optimizer = {
 };
 
 /** f32 nearest to a number of 1e-9 units. */
-export function nano(value: number): number {
+function nano(value: number): number {
   check(Number.isSafeInteger(value) && value >= 0, 'nano: not a whole number from 0');
   return Math.fround(value / 1e9);
 }

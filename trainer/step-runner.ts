@@ -7,7 +7,7 @@ import { fillBatch } from './dataset.ts';
 import type { BatchShape, ModelConfig } from './model.ts';
 import { INPUTS, OUTPUTS, buildTrainProgram, fillConstants, gradientBytes, parameterBytes } from './train-program.ts';
 
-export type StepInput = Readonly<{ sequences: readonly Uint16Array[]; seed: Int32Array; hyper: Float32Array }>;
+type StepInput = Readonly<{ sequences: readonly Uint16Array[]; seed: Int32Array; hyper: Float32Array }>;
 
 export type StepRunner = Readonly<{
   /** Sequences of a step: capacity x batch. */

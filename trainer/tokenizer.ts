@@ -2,7 +2,7 @@
 // Ids: 0..255 are the bytes, then one id per merge in order, then the special tokens (docs/protocol/learning-round.md, section T).
 
 import { canonicalJson } from '../base/canonical-json.ts';
-import { toHex, utf8 } from '../base/bytes.ts';
+import { utf8 } from '../base/bytes.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import { check, present } from '../base/check.ts';
 import { sha256 } from '../base/hash.ts';
@@ -10,17 +10,17 @@ import { MAX_TOKENIZER_CHARACTERS, MAX_VOCAB } from './limits.ts';
 
 /** Special tokens in id order; they take the last ids. Plain encoding never produces them. */
 export const SPECIAL_TOKENS = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'] as const;
-export type SpecialToken = (typeof SPECIAL_TOKENS)[number];
+type SpecialToken = (typeof SPECIAL_TOKENS)[number];
 
 export type Merge = readonly [left: number, right: number];
 
-export type EncodeOptions = Readonly<{
+type EncodeOptions = Readonly<{
   /** Turn the written forms of special tokens into their ids. Only for text that the caller wrote itself. */
   special?: boolean;
 }>;
 
 /** Decodes ids that arrive one by one; characters come out only when whole. */
-export type StreamingDecoder = Readonly<{
+type StreamingDecoder = Readonly<{
   push(id: number): string;
   /** What is left; a character cut short becomes U+FFFD. */
   end(): string;
@@ -199,9 +199,4 @@ export function parseTokenizer(text: string): Result<Tokenizer> {
 
 function isIdBelow(value: unknown, bound: number): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < bound;
-}
-
-/** 0x-prefixed tokenizer hash. */
-export function tokenizerHash(tokenizer: Tokenizer): string {
-  return toHex(tokenizer.hash);
 }

@@ -7,7 +7,7 @@ import { type Result, fault, success } from '../base/fault.ts';
 import { MAX_PARAMETERS } from './limits.ts';
 
 /** Codec id of dense int8; sparse codecs take the next ids. */
-export const DENSE_INT8 = 1;
+const DENSE_INT8 = 1;
 /** Parameters that share one scale. */
 export const CHUNK = 4_096;
 /**
@@ -15,7 +15,7 @@ export const CHUNK = 4_096;
  * the grid of 2^-30 then stays below 2^53, so aggregation is exact in a double (aggregate.ts).
  */
 export const LEAST_EXPONENT = -30;
-export const MOST_EXPONENT = -6;
+const MOST_EXPONENT = -6;
 
 const HEADER_BYTES = 5;
 
