@@ -245,6 +245,7 @@ test.serial('a symbolic tensor cannot leave its trace', (t) => {
 
 test.serial('a trace leaves no tensors behind', (t) => {
   const before = tfjs().engine().state.numTensors;
+  const cells = tfjs().engine().backend.numDataIds();
   traceProgram('clean', (tracer) => {
     const { x, w, targets } = layer(tracer);
     tracer.output(
@@ -253,4 +254,5 @@ test.serial('a trace leaves no tensors behind', (t) => {
     );
   });
   t.is(tfjs().engine().state.numTensors, before);
+  t.is(tfjs().engine().backend.numDataIds(), cells);
 });
