@@ -39,7 +39,7 @@ export function byteReader(source: Uint8Array): ByteReader {
     },
     bytes(length) {
       const from = take(length);
-      return from === null ? null : source.slice(from, from + length);
+      return from === null ? null : new Uint8Array(source.subarray(from, from + length));
     },
     remaining: () => source.length - at,
   };

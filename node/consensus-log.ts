@@ -126,7 +126,7 @@ export function openConsensusLog(path: string): Result<OpenedLog> {
   let loaded: Loaded;
   try {
     handle = openSync(path, isNew ? 'w+' : 'r+', 0o600);
-    loaded = load(isNew ? new Uint8Array(0) : readFileSync(path));
+    loaded = load(isNew ? new Uint8Array(0) : new Uint8Array(readFileSync(path)));
   } catch (error) {
     return fault(
       'consensus-log/unreadable',

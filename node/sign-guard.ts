@@ -37,6 +37,8 @@ export type SignGuardOptions = Readonly<{
   domainId: Uint8Array;
   /** Only where the chain is at genesis: a lost file on a running chain must not be replaced by an empty one. */
   mayCreate: boolean;
+  /** Records after which the file is written anew with the last one only. */
+  compactRecords?: number;
 }>;
 
 /** seq 8 ‖ height 8 ‖ round 4 ‖ step 1 ‖ digest 32 ‖ signature 65 ‖ zeros ‖ crc 4. The first record is the file's head. */
@@ -44,7 +46,7 @@ const COPY_BYTES = 128;
 const RECORD_BYTES = 2 * COPY_BYTES;
 const CRC_AT = COPY_BYTES - 4;
 const MAGIC = new Uint8Array(Buffer.from('sign-guard-v1\0\0\0', 'latin1'));
-/** Records after which the file is written anew with the last one only. */
+/** About 4 MiB: an hour and a half of one-second heights. */
 const COMPACT_RECORDS = 16_384;
 
 type Entry = Readonly<{ sequence: number; place: SignPlace; digest: Uint8Array; signature: Uint8Array }>;
@@ -165,7 +167,7 @@ export function openSignGuard(options: SignGuardOptions): Result<SignGuard> {
     }
     writeFresh(path, domainId, null);
   }
-  const loaded = load(readFileSync(path), domainId);
+  const loaded = load(new Uint8Array(readFileSync(path)), domainId);
   if (!loaded.ok) return loaded;
   let { last, records, bytes } = loaded.value;
   let handle = openSync(path, 'r+');
@@ -180,7 +182,7 @@ export function openSignGuard(options: SignGuardOptions): Result<SignGuard> {
     fdatasyncSync(handle);
     bytes += record.length;
     records++;
-    if (records < COMPACT_RECORDS) return;
+    if (records < (options.compactRecords ?? COMPACT_RECORDS)) return;
     writeFresh(path, domainId, entry);
     closeSync(handle);
     handle = openSync(path, 'r+');
