@@ -1,0 +1,15 @@
+import { spawnSync } from 'node:child_process';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test from 'ava';
+
+const repository = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
+
+test('the flake, the module and the unit they render are sound, as far as a machine without nixpkgs can tell', (t) => {
+  const { status, stdout, stderr } = spawnSync('sh', [join(repository, 'scripts', 'check-nix.sh')], {
+    encoding: 'utf8',
+  });
+  for (const line of stdout.trim().split('\n')) t.log(line);
+  if (status === 77) return t.pass('nix is not installed');
+  t.is(status, 0, `${stdout}\n${stderr}`);
+});
