@@ -44,7 +44,7 @@ function trainDigest(executor: Executor, config: ModelConfig, shape: BatchShape,
   for (let step = 0; step < STEPS; step++) {
     beta1Power *= 0.9;
     beta2Power *= 0.95;
-    for (const name of ['tokens', 'targets']) loaded.view(name).forEach((_, i, view) => put(view, i, config, data));
+    for (const name of ['tokens', 'targets']) fillTokens(loaded.view(name), config, data);
     loaded.view('seed').set([data.u32() | 0, data.u32() | 0]);
     loaded.view('hyper').set([1e-2, 0.9, 0.95, 1e-8, 0.1, 1 - beta1Power, 1 - beta2Power, 1]);
     const outcome = loaded.run();
@@ -55,8 +55,8 @@ function trainDigest(executor: Executor, config: ModelConfig, shape: BatchShape,
   return toHex(sha256(...seen));
 }
 
-function put(view: Float32Array | Int32Array, i: number, { vocab }: ModelConfig, data: Prng): void {
-  view[i] = data.below(vocab);
+function fillTokens(view: Float32Array | Int32Array, { vocab }: ModelConfig, data: Prng): void {
+  for (let i = 0; i < view.length; i++) view[i] = data.below(vocab);
 }
 
 function decodeDigest(executor: Executor, config: ModelConfig, data: Prng): string {
@@ -66,7 +66,7 @@ function decodeDigest(executor: Executor, config: ModelConfig, data: Prng): stri
   fillDecodeConstants(loaded, config);
   const seen: Uint8Array[] = [];
   for (let position = 0; position < 6; position++) {
-    loaded.view('tokens').forEach((_, i, view) => put(view, i, config, data));
+    fillTokens(loaded.view('tokens'), config, data);
     loaded.view('positions').fill(position);
     loaded.view(SLOT_INPUT).set([0, 1, 2]);
     const outcome = loaded.run();
