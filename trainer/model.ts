@@ -65,7 +65,7 @@ export const headWidth = ({ dim, heads }: ModelConfig): number => dim / heads;
 /** Width of a row of keys or values. */
 export const kvWidth = (config: ModelConfig): number => config.kvHeads * headWidth(config);
 
-/** Every parameter in canonical order, under the names Hugging Face gives the tensors of a Llama checkpoint. */
+/** Every parameter in canonical order (docs/protocol/model.md M-3), under the names Hugging Face gives the tensors of a Llama checkpoint. */
 export function parameters(config: ModelConfig): readonly Parameter[] {
   const { vocab, dim, layers, ffn } = config;
   const list: Parameter[] = [{ name: 'model.embed_tokens.weight', shape: [vocab, dim], kind: 'embedding' }];

@@ -76,7 +76,7 @@ export type TokenLogprob = Readonly<{ token: number; logprob: number }>;
 export type Sampled = TokenLogprob & Readonly<{ top: readonly TokenLogprob[] }>;
 
 /**
- * The token at `position` of a reply. `logits` are finite, one per token; `counts` says how often each token was in the
+ * The token at `position` of a reply (docs/protocol/model.md G-1 to G-6). `logits` are finite, one per token; `counts` says how often each token was in the
  * reply so far. Ties go to the lower token.
  */
 export function sampleToken(
