@@ -2,10 +2,13 @@
 // native-executor.ts and scalar-executor.ts.
 
 import { check } from '../base/check.ts';
+import { FaultError, fault } from '../base/fault.ts';
 import type { Op } from './instruction.ts';
 import { MAX_THREADS } from './limits.ts';
+import { createNativeExecutor } from './native-executor.ts';
 import type { TensorProgram } from './program.ts';
 import { createScalarExecutor } from './scalar-executor.ts';
+import { passesSelfTest } from './self-test.ts';
 import { createWasmExecutor } from './wasm-executor.ts';
 
 export type BackendName = 'wasm' | 'native' | 'scalar';
@@ -47,17 +50,24 @@ export type Executor = Readonly<{
 
 export type ExecutorOptions = Readonly<{ backend?: 'auto' | BackendName; threads?: number }>;
 
-/** Makes an executor. 'auto' takes the native library when it was built and passes its self-test, WebAssembly otherwise. */
+/**
+ * Makes an executor. 'auto' takes the native library where it was built and passes its self-test, WebAssembly otherwise;
+ * 'native' throws a FaultError 'engine/backend' where it cannot be had.
+ */
 export async function createExecutor(options: ExecutorOptions = {}): Promise<Executor> {
   const { backend = 'auto', threads = 1 } = options;
   check(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS, `threads must be 1 to ${MAX_THREADS}`);
-  switch (backend) {
-    case 'scalar':
-      return createScalarExecutor();
-    case 'wasm':
-      return createWasmExecutor(threads, 'as asked');
-    case 'native':
-    case 'auto':
-      return createWasmExecutor(threads, 'no native library was built');
-  }
+  if (backend === 'scalar') return createScalarExecutor();
+  if (backend === 'wasm') return createWasmExecutor(threads, 'as asked');
+  const native = await provenNative(threads);
+  if (typeof native !== 'string') return native;
+  if (backend === 'native') throw new FaultError(fault('engine/backend', `native backend: ${native}`));
+  return createWasmExecutor(threads, native);
+}
+
+async function provenNative(threads: number): Promise<Executor | string> {
+  const executor = createNativeExecutor(threads);
+  if (typeof executor === 'string' || passesSelfTest(executor)) return executor;
+  await executor.close();
+  return 'the native library failed its self-test';
 }

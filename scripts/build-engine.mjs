@@ -50,5 +50,50 @@ async function buildWasm() {
   return 'built';
 }
 
+/** Instruction-set levels of the native library on x86-64; elsewhere only the base is built. */
+const X86_LEVELS = {
+  avx2: ['-mavx2', '-mfma'],
+  avx512: ['-mavx2', '-mfma', '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mavx512vnni', '-mprefer-vector-width=512'],
+};
+
+function findCompiler() {
+  for (const name of process.env.CC ? [process.env.CC] : ['clang', 'cc', 'gcc']) {
+    try {
+      return { name, version: execFileSync(name, ['--version'], { stdio: ['ignore', 'pipe', 'ignore'] }).toString() };
+    } catch {
+      // Not installed: try the next one.
+    }
+  }
+  return null;
+}
+
+function buildNative() {
+  const file = join(out, 'libkernels.so');
+  const compiler = process.env.ENGINE_NATIVE === '0' ? null : findCompiler();
+  if (compiler === null) return 'skipped: no C compiler found (wasm runs everything)';
+  const levels = process.arch === 'x64' ? X86_LEVELS : {};
+  const flags = [...EXACT, '-fPIC', '-fvisibility=default', '-w'];
+  const stamp = stampOf([compiler, flags, levels]);
+  if (fresh(file, stamp)) return 'up to date';
+  const temporary = join(out, `native.${process.pid}`);
+  mkdirSync(temporary, { recursive: true });
+  const compile = (source, object, extra) =>
+    execFileSync(compiler.name, [...flags, ...extra, '-c', join(sources, source), '-o', join(temporary, object)], { stdio: 'pipe' });
+  try {
+    compile('run.c', 'base.o', ['-DRUN_NAME=run_base']);
+    for (const [level, extra] of Object.entries(levels)) compile('run.c', `${level}.o`, [...extra, `-DRUN_NAME=run_${level}`]);
+    compile('native.c', 'native.o', Object.keys(levels).length > 0 ? ['-DHAVE_X86_LEVELS'] : []);
+    const objects = ['base', ...Object.keys(levels), 'native'].map((name) => join(temporary, `${name}.o`));
+    execFileSync(compiler.name, ['-shared', ...objects, '-lpthread', '-o', join(temporary, 'lib.so')], { stdio: 'pipe' });
+    put(file, readFileSync(join(temporary, 'lib.so')), stamp);
+    return `built with ${compiler.version.split('\n')[0]}`;
+  } catch (error) {
+    return `skipped: ${compiler.name} failed: ${(String(error.stderr ?? error).match(/error: .*/) ?? ["unknown error"])[0]}`;
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}
+
 mkdirSync(out, { recursive: true });
 console.log(`engine: wasm ${await buildWasm()}`);
+console.log(`engine: native ${buildNative()}`);

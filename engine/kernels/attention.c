@@ -28,7 +28,7 @@ INLINE vec fused(vec a, float b, vec c) {
 #define TILE_BODY(M, VECS) \
   vec acc[M][VECS]; \
   for (int m = 0; m < M; m++) \
-    for (int v = 0; v < VECS; v++) acc[m][v] = more ? *(const vec_mem *)(c + m * ldc + v * LANES) : (vec){0}; \
+    for (int v = 0; v < VECS; v++) acc[m][v] = more ? *(const vec_mem *)(c + m * ldc + v * LANES) : (vec_mem){0}; \
   for (int64_t k = 0; k < depth; k++) { \
     vec right[VECS]; \
     for (int v = 0; v < VECS; v++) right[v] = *(const vec_mem *)(b + k * ldb + v * LANES); \

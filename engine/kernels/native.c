@@ -1,0 +1,170 @@
+// Owns the entry points of the native library: the pool of threads, its barrier, the choice of instruction set.
+
+#include "kernel.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <limits.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define SETTLE_FLOATS unsigned saved = _mm_getcsr(); _mm_setcsr(0x1f80)
+#define RESTORE_FLOATS _mm_setcsr(saved)
+#define PAUSE _mm_pause()
+#else
+#define SETTLE_FLOATS
+#define RESTORE_FLOATS
+#define PAUSE
+#endif
+
+typedef void Runner(Context *ctx);
+Runner run_base;
+#if defined(HAVE_X86_LEVELS)
+Runner run_avx2, run_avx512;
+#endif
+
+enum { LEVEL_BASE = 0, LEVEL_AVX2 = 1, LEVEL_AVX512_VNNI = 2 };
+
+// The best level this processor has.
+int32_t native_level(void) {
+#if defined(HAVE_X86_LEVELS)
+  __builtin_cpu_init();
+  int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
+    return LEVEL_AVX512_VNNI;
+  if (avx2) return LEVEL_AVX2;
+#endif
+  return LEVEL_BASE;
+}
+
+typedef struct Pool Pool;
+typedef struct {
+  Pool *pool;
+  int index;
+  pthread_t thread;
+} Helper;
+
+struct Pool {
+  Shared shared;
+  Runner *run;
+  int helpers;
+  Helper helper[];
+};
+
+#define SPINS 20000
+
+static void wait_while(volatile int32_t *word, int32_t value) {
+  for (int i = 0; i < SPINS; i++) {
+    if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != value) return;
+    PAUSE;
+  }
+  while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) {
+#if defined(__linux__)
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, 0, 0, 0);
+#else
+    sched_yield();
+#endif
+  }
+}
+
+static void wake_all(volatile int32_t *word) {
+#if defined(__linux__)
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0, 0);
+#else
+  (void)word;
+#endif
+}
+
+int32_t barrier(Context *ctx) {
+  Shared *s = ctx->shared;
+  if (ctx->count == 1) return s->failed;
+  int32_t phase = __atomic_load_n(&s->phase, __ATOMIC_ACQUIRE);
+  if (__atomic_add_fetch(&s->arrived, 1, __ATOMIC_ACQ_REL) == ctx->count) {
+    s->stopped = s->failed;
+    __atomic_store_n(&s->arrived, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&s->phase, phase + 1, __ATOMIC_RELEASE);
+    wake_all(&s->phase);
+  } else {
+    wait_while(&s->phase, phase);
+  }
+  return s->stopped;
+}
+
+// Flush-to-zero off and rounding to nearest, whatever the host left in the control word.
+static void work(Pool *pool, int index) {
+  Shared *s = &pool->shared;
+  Context ctx = {index, s->threads, s->state, s->work, s};
+  SETTLE_FLOATS;
+  pool->run(&ctx);
+  RESTORE_FLOATS;
+}
+
+static void *help(void *argument) {
+  Helper *helper = argument;
+  Shared *s = &helper->pool->shared;
+  for (int32_t seen = 0;; seen++) {
+    wait_while(&s->job, seen);
+    if (__atomic_load_n(&s->exit, __ATOMIC_ACQUIRE)) return 0;
+    work(helper->pool, helper->index);
+  }
+}
+
+static Runner *runner_of(int32_t level) {
+#if defined(HAVE_X86_LEVELS)
+  if (level == LEVEL_AVX512_VNNI) return run_avx512;
+  if (level == LEVEL_AVX2) return run_avx2;
+#endif
+  (void)level;
+  return run_base;
+}
+
+void pool_destroy(Pool *pool) {
+  __atomic_store_n(&pool->shared.exit, 1, __ATOMIC_RELEASE);
+  __atomic_add_fetch(&pool->shared.job, 1, __ATOMIC_RELEASE);
+  wake_all(&pool->shared.job);
+  for (int i = 0; i < pool->helpers; i++) pthread_join(pool->helper[i].thread, 0);
+  free(pool);
+}
+
+// A pool of `threads`, the caller's included, at a level the processor has; 0 when threads cannot be made.
+Pool *pool_create(int32_t threads, int32_t level) {
+  if (level > native_level()) return 0;
+  Pool *pool = calloc(1, sizeof *pool + sizeof(Helper) * (size_t)threads);
+  if (!pool) return 0;
+  pool->run = runner_of(level);
+  pool->shared.threads = threads;
+  for (int i = 0; i < threads - 1; i++) {
+    Helper *helper = &pool->helper[i];
+    helper->pool = pool;
+    helper->index = i + 1;
+    if (pthread_create(&helper->thread, 0, help, helper) != 0) {
+      pool_destroy(pool);
+      return 0;
+    }
+    pool->helpers = i + 1;
+  }
+  return pool;
+}
+
+// Runs a lowered program; answers the reason of failure, or 0.
+int32_t pool_run(Pool *pool, const int32_t *commands, void *state, void *arena) {
+  Shared *s = &pool->shared;
+  s->commands = commands;
+  s->state = state;
+  s->work = arena;
+  s->failed = REASON_NONE;
+  s->failed_at = -1;
+  if (s->threads > 1) {
+    __atomic_add_fetch(&s->job, 1, __ATOMIC_RELEASE);
+    wake_all(&s->job);
+  }
+  work(pool, 0);
+  return s->failed;
+}
+
+int32_t pool_failed_at(Pool *pool) { return pool->shared.failed_at; }

@@ -1,0 +1,99 @@
+// Owns the native backend: the shared library made at build time, called through koffi over ordinary shared buffers.
+
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import koffi from 'koffi';
+import { check } from '../base/check.ts';
+import { FaultError, fault } from '../base/fault.ts';
+import type { Executor, LoadedProgram } from './executor.ts';
+import { checkSharedState, loadedProgram } from './loaded-program.ts';
+import { lowerProgram } from './lower.ts';
+import type { TensorProgram } from './program.ts';
+
+/** Levels of kernels/native.c, by number. */
+const LEVELS = ['base', 'avx2', 'avx512-vnni'] as const;
+export type NativeLevel = (typeof LEVELS)[number];
+
+type Library = Readonly<{
+  level(): number;
+  create(threads: number, level: number): unknown;
+  destroy(pool: unknown): void;
+  run(pool: unknown, commands: Int32Array, state: Uint8Array, work: Uint8Array): number;
+  failedAt(pool: unknown): number;
+}>;
+
+const file = fileURLToPath(new URL('./libkernels.so', import.meta.url));
+let library: Library | string | null = null;
+
+/** The library, or why there is none. */
+function openLibrary(): Library | string {
+  library ??= tryOpen();
+  return library;
+}
+
+function tryOpen(): Library | string {
+  if (!existsSync(file)) return 'no native library was built';
+  try {
+    const lib = koffi.load(file);
+    return {
+      level: lib.func('int32_t native_level()'),
+      create: lib.func('void *pool_create(int32_t, int32_t)'),
+      destroy: lib.func('void pool_destroy(void *)'),
+      run: lib.func('int32_t pool_run(void *, const int32_t *, void *, void *)'),
+      failedAt: lib.func('int32_t pool_failed_at(void *)'),
+    } as unknown as Library;
+  } catch (error) {
+    return `the native library does not load: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+/** Levels this machine can run, weakest first; empty when there is no library. */
+export function nativeLevels(): readonly NativeLevel[] {
+  const opened = openLibrary();
+  return typeof opened === 'string' ? [] : LEVELS.slice(0, opened.level() + 1);
+}
+
+/** The native executor, or why there is none. `level` defaults to the best the processor has. */
+export function createNativeExecutor(threads: number, level?: NativeLevel): Executor | string {
+  const opened = openLibrary();
+  if (typeof opened === 'string') return opened;
+  const number = level === undefined ? opened.level() : LEVELS.indexOf(level);
+  const pool = opened.create(threads, number);
+  if (pool === null) return `the native library cannot start ${threads} threads at level ${LEVELS[number]}`;
+  return {
+    backend: 'native',
+    description: `native ${LEVELS[number]}, ${threads} thread${threads === 1 ? '' : 's'}`,
+    threads,
+    load: (program, options) => load(opened, pool, program, options?.shareState),
+    close: async () => opened.destroy(pool),
+  };
+}
+
+const states = new WeakMap<LoadedProgram, Uint8Array<SharedArrayBuffer>>();
+
+function buffer(bytes: number): Uint8Array<SharedArrayBuffer> {
+  try {
+    return new Uint8Array(new SharedArrayBuffer(Math.max(64, bytes)));
+  } catch {
+    throw new FaultError(fault('engine/memory', `arena of ${bytes} bytes cannot be had`, { bytes }));
+  }
+}
+
+function load(lib: Library, pool: unknown, program: TensorProgram, shareState: LoadedProgram | undefined): LoadedProgram {
+  if (shareState !== undefined) checkSharedState(program, shareState.program);
+  const state = shareState === undefined ? buffer(program.stateBytes) : states.get(shareState);
+  check(state !== undefined, 'load: shared state belongs to another executor');
+  const work = buffer(program.arenaBytes - program.stateBytes);
+  const commands = lowerProgram(program);
+  const loaded = loadedProgram(program, {
+    state: { buffer: state.buffer, at: 0 },
+    work: { buffer: work.buffer, at: 0 },
+    run() {
+      const reason = lib.run(pool, commands, state, work);
+      return { reason, at: reason === 0 ? -1 : lib.failedAt(pool) };
+    },
+    close: () => undefined,
+  });
+  states.set(loaded, state);
+  return loaded;
+}
