@@ -6,6 +6,9 @@ import * as ops from '../../engine/trace/ops.ts';
 import { type TfTensor, type TfTensor1D, type TfTensor2D, tfjs } from '../../engine/trace/tfjs.ts';
 import { type Tracer, traceProgram } from '../../engine/trace/tracer.ts';
 
+/** TensorFlow.js keeps its engine in a global: it is there once the package was loaded. */
+const loadedAtImport = Object.hasOwn(globalThis, '_tfengine');
+
 const opsOf = (program: TensorProgram): string => program.instructions.map(({ op }) => op).join(' ');
 
 function namesOf(program: TensorProgram, role: string): string[] {
@@ -19,6 +22,12 @@ function layer({ state, input }: Tracer): { x: TfTensor2D; w: TfTensor2D; target
     targets: input<TfTensor1D>('targets', [4], 'i32'),
   };
 }
+
+test.serial('TensorFlow.js is not loaded before the first trace', (t) => {
+  t.false(loadedAtImport);
+  traceProgram('first', (tracer) => tracer.output('y', tracer.input('x', [1], 'f32')));
+  t.true(Object.hasOwn(globalThis, '_tfengine'));
+});
 
 test.serial('a forward pass becomes its instructions, in order, with the roles declared', (t) => {
   const program = traceProgram('forward', (tracer) => {

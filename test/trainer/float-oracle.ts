@@ -1,6 +1,5 @@
 // Owns the float oracle of the tests: TensorFlow.js' own CPU backend and gradients running the same model in f32.
 
-import { createRequire } from 'node:module';
 import { present } from '../../base/check.ts';
 import * as ops from '../../engine/trace/ops.ts';
 import { type TfTensor, type TfTensor1D, type TfTensor2D, tfjs } from '../../engine/trace/tfjs.ts';
@@ -10,7 +9,7 @@ import { parameterPlaces } from '../../trainer/train-program.ts';
 
 /** Switches TensorFlow.js to its CPU backend, with all its gradients. */
 export async function useFloatBackend(): Promise<void> {
-  createRequire(import.meta.url)('@tensorflow/tfjs');
+  await import('@tensorflow/tfjs');
   await tfjs().setBackend('cpu');
 }
 
