@@ -56,7 +56,7 @@ function itemJson(frame: ResponseFrame, outcome: Outcome) {
 function usageJson(outcome: Outcome) {
   return {
     input_tokens: outcome.inputTokens,
-    input_tokens_details: { cached_tokens: 0 },
+    input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 },
     output_tokens: outcome.outputTokens,
     output_tokens_details: { reasoning_tokens: 0 },
     total_tokens: outcome.inputTokens + outcome.outputTokens,
@@ -93,8 +93,7 @@ export function responseJson(frame: ResponseFrame, outcome: Outcome): Readonly<R
     top_logprobs: frame.topLogprobs,
     top_p: frame.topP,
     truncation: 'disabled',
-    usage: done ? usageJson(outcome) : null,
-    user: null,
+    ...(done ? { usage: usageJson(outcome) } : {}),
   };
 }
 
