@@ -4,7 +4,7 @@ import { FaultError, fault } from '../base/fault.ts';
 
 /** Options every command that asks a node takes. `port` is the node's API port, as published. */
 export const nodeOptions = {
-  port: { type: 'number', default: 8080, describe: "API port of the node (its api_port)" },
+  port: { type: 'number', default: 8080, describe: 'API port of the node (its api_port)' },
   host: { type: 'string', default: '127.0.0.1', describe: 'host of the node' },
   json: { type: 'boolean', default: false, describe: 'print the raw JSON answer' },
 } as const;
@@ -28,7 +28,12 @@ function unreachable(node: NodeAddress, error: unknown): FaultError {
 }
 
 /** The response of a request; FaultError when nothing answers. */
-export async function ask(node: NodeAddress, path: string, init: RequestInit = {}, timeoutMs = REQUEST_MS): Promise<Response> {
+export async function ask(
+  node: NodeAddress,
+  path: string,
+  init: RequestInit = {},
+  timeoutMs = REQUEST_MS,
+): Promise<Response> {
   try {
     return await fetch(`${baseUrl(node)}${path}`, { ...init, signal: AbortSignal.timeout(timeoutMs) });
   } catch (error) {
@@ -49,7 +54,7 @@ export async function getJson(node: NodeAddress, path: string): Promise<Record<s
   const response = await ask(node, path);
   const body = (await readJson(response)) as Record<string, unknown>;
   if (!response.ok) {
-    const error = body['error'] as { message?: string } | string | undefined;
+    const error = body.error as { message?: string } | string | undefined;
     const message = typeof error === 'string' ? error : (error?.message ?? JSON.stringify(body).slice(0, 200));
     throw new FaultError(fault('refused', `the node refused: ${message}`));
   }
@@ -64,6 +69,7 @@ export async function callRpc(node: NodeAddress, method: string, params: readonl
     body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
   });
   const body = (await readJson(response)) as { result?: unknown; error?: { code: number; message: string } };
-  if (body.error !== undefined) throw new FaultError(fault('rpc', `${method}: ${body.error.message} (${body.error.code})`));
+  if (body.error !== undefined)
+    throw new FaultError(fault('rpc', `${method}: ${body.error.message} (${body.error.code})`));
   return body.result;
 }

@@ -32,7 +32,8 @@ const NODE_FUNDS = 1_000n;
 /** The plan those flags make; counts, folder and ports are the command's. */
 export function planOf(
   args: FoundingArguments,
-  rest: Pick<FoundingPlan, 'directory' | 'authorities' | 'regularNodes' | 'port' | 'apiPort' | 'host'> & Partial<FoundingPlan>,
+  rest: Pick<FoundingPlan, 'directory' | 'authorities' | 'regularNodes' | 'port' | 'apiPort' | 'host'> &
+    Partial<FoundingPlan>,
 ): FoundingPlan {
   return {
     chainId: args['chain-id'],

@@ -41,7 +41,7 @@ await yargs(hideBin(process.argv))
       process.exit(FAILED);
     }
     if (error !== undefined && error !== null) {
-      console.error(`pol-node: ${process.env['POL_NODE_LOG_LEVEL'] === 'DEBUG' ? error.stack : error.message}`);
+      console.error(`pol-node: ${process.env.POL_NODE_LOG_LEVEL === 'DEBUG' ? error.stack : error.message}`);
       process.exit(FAILED);
     }
     console.error(`pol-node: ${message}\nRun pol-node --help for the commands.`);

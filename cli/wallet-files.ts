@@ -18,10 +18,13 @@ export type WalletChoice = Readonly<{
 const CONFIG_FILES = 200;
 
 function configOfPort(port: number): Config | null {
-  const files = readdirSync('.').filter((name) => name.endsWith('_config.json')).slice(0, CONFIG_FILES);
+  const files = readdirSync('.')
+    .filter((name) => name.endsWith('_config.json'))
+    .slice(0, CONFIG_FILES);
   for (const name of files) {
     const loaded = loadConfig({ file: join('.', name), flags: {}, environment: {} });
-    if (loaded.ok && loaded.value.config.api_port === port && loaded.value.config.keystore_file !== '') return loaded.value.config;
+    if (loaded.ok && loaded.value.config.api_port === port && loaded.value.config.keystore_file !== '')
+      return loaded.value.config;
   }
   return null;
 }
@@ -41,7 +44,10 @@ export async function openWallet(choice: WalletChoice): Promise<Readonly<{ secre
   if (config === null || config.keystore_file === '') {
     const where = choice.configFile ?? `this folder for api_port ${choice.port}`;
     throw new FaultError(
-      fault('wallet', `no keystore in a config of ${where}; name one with --keystore FILE --password-file FILE or --config-file FILE`),
+      fault(
+        'wallet',
+        `no keystore in a config of ${where}; name one with --keystore FILE --password-file FILE or --config-file FILE`,
+      ),
     );
   }
   return unwrap(await openKeystore(config.keystore_file, config.password_file));

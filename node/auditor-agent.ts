@@ -98,7 +98,12 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
     return drawSample(vrfProve(options.secretKey, alpha).beta, steps, samplesPerAudit);
   }
 
-  async function execute(record: RoundRecord, job: Job, commitment: Commitment, base: Uint8Array): Promise<AuditVerdict> {
+  async function execute(
+    record: RoundRecord,
+    job: Job,
+    commitment: Commitment,
+    base: Uint8Array,
+  ): Promise<AuditVerdict> {
     const slot = slotOf(record, job.trainer);
     const capacity = present(record.roster[slot], 'slot of an audited trainer').capacity;
     const { updateHash, updateSize } = commitment;
@@ -127,7 +132,13 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
     const { round, trainer, accusedStep } = job;
     counts[verdict.verdict]++;
     const reason = verdict.verdict === 'valid' ? null : verdict.reason;
-    log.info(accusedStep === null ? 'audited' : 'judged', { round, trainer, verdict: verdict.verdict, reason, step: accusedStep });
+    log.info(accusedStep === null ? 'audited' : 'judged', {
+      round,
+      trainer,
+      verdict: verdict.verdict,
+      reason,
+      step: accusedStep,
+    });
     if (accusedStep !== null) {
       // A judgement that cannot be made is not made: silence is not a finding.
       if (verdict.verdict === 'unavailable') return;
@@ -185,7 +196,10 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
     });
     const { blobId, sha256, size } = await options.storeCheckpoint(file);
     const checkpoint = { blobId, sha256, size: BigInt(size) };
-    sender.send(`attest-${record.round}`, attestCall({ round: record.round, modelRoot: root, heldOutMicroNats, checkpoint }));
+    sender.send(
+      `attest-${record.round}`,
+      attestCall({ round: record.round, modelRoot: root, heldOutMicroNats, checkpoint }),
+    );
     log.info('attested', { round: record.round, root, heldOutMicroNats });
   }
 

@@ -43,7 +43,10 @@ export function createBlobExchange(peerNode: PeerNode, shelf: BlobShelf, log: Lo
     const wanted = fromHex(hash);
     let last = 'no peer is connected';
     for (const { peer } of peerNode.peers().slice(0, FETCH_PEERS)) {
-      const answer = await peerNode.request(peer, PROTOCOL, wanted, { timeoutMs: REQUEST_MS, maxBytes: Math.min(size, BLOB_BYTES) });
+      const answer = await peerNode.request(peer, PROTOCOL, wanted, {
+        timeoutMs: REQUEST_MS,
+        maxBytes: Math.min(size, BLOB_BYTES),
+      });
       if (!answer.ok) {
         last = answer.message;
         continue;

@@ -30,7 +30,8 @@ export function serveBlocks(peerNode: PeerNode, chain: Chain): void {
     const first = view.getBigUint64(0);
     const count = Math.min(view.getUint32(8), SYNC_BLOCKS);
     const head = chain.head().header.number;
-    if (first < 1n || first > BigInt(head)) return fault('blocks-range', `heights from 1 to ${head} are held`, { head });
+    if (first < 1n || first > BigInt(head))
+      return fault('blocks-range', `heights from 1 to ${head} are held`, { head });
     const parts: Uint8Array[] = [];
     let bytes = 0;
     for (let height = Number(first); height < Number(first) + count && height <= head; height++) {

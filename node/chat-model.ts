@@ -65,7 +65,11 @@ export async function createChatModel(options: ChatModelOptions): Promise<ChatMo
   async function adopt(): Promise<void> {
     const { record, params } = keeper.current();
     await thread.setModel(params);
-    served = { root: record.root, round: record.round < 0 ? null : record.round, created: chain.head().header.timestamp };
+    served = {
+      root: record.root,
+      round: record.round < 0 ? null : record.round,
+      created: chain.head().header.timestamp,
+    };
   }
   await adopt();
   keeper.onChange(() => {
@@ -79,11 +83,17 @@ export async function createChatModel(options: ChatModelOptions): Promise<ChatMo
       case 'text':
         return tokenizer.encode(prompt.text);
       case 'chat':
-        return unwrap(encodeChat(prompt.messages, { encode: (text) => tokenizer.encode(text), special: tokenizer.special }));
+        return unwrap(
+          encodeChat(prompt.messages, { encode: (text) => tokenizer.encode(text), special: tokenizer.special }),
+        );
     }
   }
 
-  const shown = (token: number, logprob: number): TokenLogprob => ({ id: token, bytes: tokenizer.bytesOf(token), logprob });
+  const shown = (token: number, logprob: number): TokenLogprob => ({
+    id: token,
+    bytes: tokenizer.bytesOf(token),
+    logprob,
+  });
 
   return {
     info: () => ({
@@ -119,7 +129,8 @@ export async function createChatModel(options: ChatModelOptions): Promise<ChatMo
         )
         .then(
           () => buffer.end(),
-          (error: unknown) => buffer.end(new FaultError(fault('generation', error instanceof Error ? error.message : String(error)))),
+          (error: unknown) =>
+            buffer.end(new FaultError(fault('generation', error instanceof Error ? error.message : String(error)))),
         );
       yield { kind: 'start', modelRoot: root, promptTokens: prompt.length };
       for await (const event of buffer.read()) {

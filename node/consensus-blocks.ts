@@ -34,12 +34,20 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
     const { header, vrfProof, parentCertificate } = block;
     const set = await sets.at(header.number);
     const member = set.members.find(({ address }) => address === header.coinbase);
-    if (member === undefined) return refuse('coinbase', `${header.coinbase} is no authority of height ${header.number}`);
-    const mix = verifyBeacon(chain.chainId, header.number, fromHex(parent.mixHash), fromHex(member.publicKey), vrfProof);
+    if (member === undefined)
+      return refuse('coinbase', `${header.coinbase} is no authority of height ${header.number}`);
+    const mix = verifyBeacon(
+      chain.chainId,
+      header.number,
+      fromHex(parent.mixHash),
+      fromHex(member.publicKey),
+      vrfProof,
+    );
     if (mix === null) return refuse('vrfProof', "not the author's proof over the parent's mix");
     if (!equal(mix, fromHex(header.mixHash))) return refuse('mixHash', 'not the mix the proof leads to');
     const nextSet = validatorSetHash(await sets.addresses(header.number + 1));
-    if (!equal(nextSet, fromHex(header.extraData))) return refuse('extraData', 'not the hash of the next authority set');
+    if (!equal(nextSet, fromHex(header.extraData)))
+      return refuse('extraData', 'not the hash of the next authority set');
     return checkParentCertificate(header, parentCertificate);
   }
 
@@ -78,7 +86,8 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
       if (author === null) return fault('build', 'this node is no authority');
       const parent = chain.head();
       const { proof, mix } = proveBeacon(chain.chainId, height, fromHex(parent.header.mixHash), author.secretKey);
-      const certificate = parent.header.number === 0 ? new Uint8Array(0) : await chain.certificate(parent.header.number);
+      const certificate =
+        parent.header.number === 0 ? new Uint8Array(0) : await chain.certificate(parent.header.number);
       if (certificate === null) return fault('build', 'the certificate of the head is missing');
       const baseFee = chain.nextBaseFee();
       const started = clock.monotonic();
@@ -114,7 +123,10 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
     },
   };
 
-  async function candidateOf(wire: Uint8Array, hash: Hex): Promise<Result<NonNullable<ReturnType<Chain['candidate']>>>> {
+  async function candidateOf(
+    wire: Uint8Array,
+    hash: Hex,
+  ): Promise<Result<NonNullable<ReturnType<Chain['candidate']>>>> {
     const known = chain.candidate(hash);
     return known === null ? chain.validateBlock(wire, checkBlock) : success(known);
   }

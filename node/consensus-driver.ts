@@ -13,6 +13,7 @@ import type { Event } from '../consensus/input.ts';
 import type { Proposal, Vote } from '../consensus/message.ts';
 import { proposalTimestamp } from '../consensus/proposal-time.ts';
 import { rotation } from '../consensus/proposer.ts';
+import { resume } from '../consensus/replay.ts';
 import { type SigningDomain, ballotDigest, offerDigest } from '../consensus/sign-bytes.ts';
 import { type HeightState, heightState, isKnown, missingDecision, step } from '../consensus/step.ts';
 import { DEFAULT_TIMEOUTS } from '../consensus/timeouts.ts';
@@ -22,7 +23,7 @@ import { type Inbox, type Verdict, createInbox } from './consensus-inbox.ts';
 import { type ConsensusLog, type LogEntry, openConsensusLog } from './consensus-log.ts';
 import type { CertifiedBlock, ConsensusOptions, ConsensusStatus } from './consensus-options.ts';
 import { type Proposals, createProposals } from './consensus-proposals.ts';
-import { pendingAfterReplay, replayEvents } from './consensus-replay.ts';
+import { replayEvents } from './consensus-replay.ts';
 import { type ConsensusSigner, FOLLOWER, openConsensusSigner } from './consensus-signer.ts';
 import type { SignStep } from './sign-guard.ts';
 import { type TimerSet, timerSet } from './timer-set.ts';
@@ -203,17 +204,11 @@ export class ConsensusDriver {
     const core = present(this.#core, 'core');
     this.#isStarted = true;
     this.#startedMs = this.#options.clock.monotonic();
-    const effects = [...step(core, { kind: 'start' }).effects];
-    for (const { event, block } of replayEvents(entries, this.#set)) {
-      if (block !== null) this.#proposals.keep(block.value, block.wire, core.driver.rules.validValue);
-      effects.push(...step(core, event).effects);
-    }
-    this.#options.log.info('consensus-replayed', {
-      height: this.#height,
-      entries: entries.length,
-      round: core.driver.rules.round,
-    });
-    this.#effects = pendingAfterReplay(effects, entries, core);
+    const replayed = replayEvents(entries, this.#set);
+    for (const { block } of replayed) if (block !== null) this.#proposals.keep(block.value, block.wire, null);
+    const events = replayed.map(({ event }) => event);
+    this.#effects = resume(core, events);
+    this.#options.log.info('consensus-replayed', { height: this.#height, entries: entries.length });
     this.#enqueue({ kind: 'resume', height: this.#height });
   }
 

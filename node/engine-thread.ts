@@ -21,7 +21,11 @@ import { type WorkerChannel, connectWorker } from './worker-channel.ts';
 export type EngineThread = Readonly<{
   hello(): Promise<HelloAnswer>;
   train(args: TrainArgs, onStep: (event: TrainStepEvent) => void, signal: AbortSignal): Promise<TrainAnswer>;
-  audit(args: AuditArgs, answer: (question: AuditQuestion) => Promise<Uint8Array | null>, signal: AbortSignal): Promise<AuditAnswer>;
+  audit(
+    args: AuditArgs,
+    answer: (question: AuditQuestion) => Promise<Uint8Array | null>,
+    signal: AbortSignal,
+  ): Promise<AuditAnswer>;
   aggregate(args: AggregateArgs): Promise<AggregateAnswer>;
   /** Held-out loss of a model in micro-nats per token. */
   measure(params: Uint8Array): Promise<number>;
@@ -49,7 +53,8 @@ export function startEngineThread(job: string, data: EngineThreadData, log: Logg
 
   return {
     hello: () => connected().call('hello', null),
-    train: (args, onStep, signal) => connected().call('train', args, { signal, onEvent: onStep as (value: never) => void }),
+    train: (args, onStep, signal) =>
+      connected().call('train', args, { signal, onEvent: onStep as (value: never) => void }),
     audit: (args, answer, signal) =>
       connected().call('audit', args, {
         signal,

@@ -105,7 +105,10 @@ async function audit(args: AuditArgs, context: CallContext): Promise<AuditAnswer
 }
 
 async function sum({ base, updates }: AggregateArgs): Promise<AggregateAnswer> {
-  const accepted = updates.map(({ bytes, capacity }) => ({ update: unwrap(decodeUpdate(bytes, base.length / 4)), capacity }));
+  const accepted = updates.map(({ bytes, capacity }) => ({
+    update: unwrap(decodeUpdate(bytes, base.length / 4)),
+    capacity,
+  }));
   const { params, modelRoot } = aggregate(floats(base), accepted, rules.outer);
   return { params: new Uint8Array(params.buffer, params.byteOffset, params.byteLength), modelRoot };
 }
@@ -129,7 +132,15 @@ async function setModel({ params }: ModelArgs): Promise<null> {
 
 async function generate(args: GenerateArgs, context: CallContext): Promise<null> {
   const { temperature, topP, seed, frequencyPenalty, presencePenalty, topLogprobs } = args;
-  const sampling = { temperature, topP, seed, frequencyPenalty, presencePenalty, topLogprobs, logitBias: new Map(args.logitBias) };
+  const sampling = {
+    temperature,
+    topP,
+    seed,
+    frequencyPenalty,
+    presencePenalty,
+    topLogprobs,
+    logitBias: new Map(args.logitBias),
+  };
   const events = unwrap(
     present(generator, 'model of the chat thread').generate({
       prompt: args.prompt,

@@ -63,8 +63,20 @@ export type FoundingPlan = Readonly<{
   parameters: Partial<LearningParameters>;
 }>;
 
-export type FoundedNode = Readonly<{ name: string; configFile: string; port: number; apiPort: number; address: Hex; isAuthority: boolean }>;
-export type FoundedNetwork = Readonly<{ genesisFile: string; nodes: readonly FoundedNode[]; modelNote: string; parameters: number }>;
+export type FoundedNode = Readonly<{
+  name: string;
+  configFile: string;
+  port: number;
+  apiPort: number;
+  address: Hex;
+  isAuthority: boolean;
+}>;
+export type FoundedNetwork = Readonly<{
+  genesisFile: string;
+  nodes: readonly FoundedNode[];
+  modelNote: string;
+  parameters: number;
+}>;
 
 const GENESIS_GAS_LIMIT = 15_000_000n;
 const GENESIS_BASE_FEE = 1_000_000_000n;
@@ -72,7 +84,9 @@ const NO_BLOB: Hex = `0x${'00'.repeat(32)}`;
 
 function checkPlan(plan: FoundingPlan): Result<null> {
   const whole = (name: string, value: number, least: number, most: number): string | null =>
-    Number.isInteger(value) && value >= least && value <= most ? null : `${name}: must be a whole number from ${least} to ${most}, not ${value}`;
+    Number.isInteger(value) && value >= least && value <= most
+      ? null
+      : `${name}: must be a whole number from ${least} to ${most}, not ${value}`;
   const count = plan.authorities + plan.regularNodes;
   const wrong =
     whole('authorities', plan.authorities, 1, AUTHORITIES) ??
@@ -83,8 +97,10 @@ function checkPlan(plan: FoundingPlan): Result<null> {
     whole('port', plan.port, 1, 65_536 - count) ??
     whole('api_port', plan.apiPort, 1, 65_536 - count);
   if (wrong !== null) return fault('founding', wrong);
-  if (plan.chainId === 1337 || plan.chainId === 31_337) return fault('founding', `chain_id: ${plan.chainId} is every developer network's; choose another`);
-  if (!(plan.learningRate > 0 && plan.learningRate <= 1)) return fault('founding', `learning_rate: must be above 0 and at most 1, not ${plan.learningRate}`);
+  if (plan.chainId === 1337 || plan.chainId === 31_337)
+    return fault('founding', `chain_id: ${plan.chainId} is every developer network's; choose another`);
+  if (!(plan.learningRate > 0 && plan.learningRate <= 1))
+    return fault('founding', `learning_rate: must be above 0 and at most 1, not ${plan.learningRate}`);
   return success(null);
 }
 
@@ -113,10 +129,19 @@ async function makeMembers(plan: FoundingPlan): Promise<Member[]> {
 }
 
 /** Tokenizer and token file of the corpus, stored as blobs beside the genesis file. */
-async function makeDataset(plan: FoundingPlan, sequenceLength: number, progress: (line: string) => void): Promise<DatasetManifest> {
+async function makeDataset(
+  plan: FoundingPlan,
+  sequenceLength: number,
+  progress: (line: string) => void,
+): Promise<DatasetManifest> {
   progress(`reading ${plan.corpus} and training a tokenizer of ${plan.vocab} ids`);
   const corpus = loadCorpus(plan.corpus);
-  const tokenizer = unwrap(trainTokenizer(corpus.train.map(({ text }) => text), plan.vocab));
+  const tokenizer = unwrap(
+    trainTokenizer(
+      corpus.train.map(({ text }) => text),
+      plan.vocab,
+    ),
+  );
   progress('encoding the corpus');
   const { manifest, bytes } = buildDataset(corpus, tokenizer, sequenceLength);
   const store = unwrap(await openBlobStore({ directory: join(plan.directory, 'data', 'blobs') }));
@@ -127,7 +152,11 @@ async function makeDataset(plan: FoundingPlan, sequenceLength: number, progress:
   return withBlobIds(manifest, toHex(blobIdBytes(file.blobId)), toHex(blobIdBytes(tokens.blobId)));
 }
 
-function learningParameters(plan: FoundingPlan, manifest: DatasetManifest, training: TrainingConfig): LearningParameters {
+function learningParameters(
+  plan: FoundingPlan,
+  manifest: DatasetManifest,
+  training: TrainingConfig,
+): LearningParameters {
   const { model } = training;
   const program = buildTrainProgram(model, { batch: plan.batchSize, seq: manifest.sequenceLength });
   const datasetHash = manifestHash(manifest);
@@ -154,7 +183,11 @@ function parametersJson(parameters: LearningParameters): Record<string, unknown>
   return JSON.parse(JSON.stringify(parameters, (_, value) => (typeof value === 'bigint' ? value.toString() : value)));
 }
 
-function nodeConfig(plan: FoundingPlan, member: Member, members: readonly Member[]): Partial<Record<keyof Config, unknown>> {
+function nodeConfig(
+  plan: FoundingPlan,
+  member: Member,
+  members: readonly Member[],
+): Partial<Record<keyof Config, unknown>> {
   const here = (path: string): string => relative(plan.directory, path);
   const boot = members.filter((other) => other.isAuthority && other.name !== member.name);
   return {
@@ -176,12 +209,18 @@ function nodeConfig(plan: FoundingPlan, member: Member, members: readonly Member
 }
 
 /** Makes the network's files. Faults: a number out of range, or a file that is already there. */
-export async function foundNetwork(plan: FoundingPlan, progress: (line: string) => void): Promise<Result<FoundedNetwork>> {
+export async function foundNetwork(
+  plan: FoundingPlan,
+  progress: (line: string) => void,
+): Promise<Result<FoundedNetwork>> {
   const checked = checkPlan(plan);
   if (!checked.ok) return checked;
   const genesisFile = join(plan.directory, 'data', 'genesis.json');
   if (existsSync(genesisFile)) {
-    return fault('founding', `${genesisFile} exists: there is a network in this folder already; choose another with --output`);
+    return fault(
+      'founding',
+      `${genesisFile} exists: there is a network in this folder already; choose another with --output`,
+    );
   }
   const choice = presetFor(plan.modelSize, plan.vocab);
   progress(choice.note);
@@ -197,7 +236,9 @@ export async function foundNetwork(plan: FoundingPlan, progress: (line: string) 
     timestamp: plan.timestamp,
     gasLimit: GENESIS_GAS_LIMIT,
     baseFeePerGas: GENESIS_BASE_FEE,
-    authorities: members.filter(({ isAuthority }) => isAuthority).map(({ address, publicKey }) => ({ address, publicKey })),
+    authorities: members
+      .filter(({ isAuthority }) => isAuthority)
+      .map(({ address, publicKey }) => ({ address, publicKey })),
     alloc: Object.fromEntries([
       ...members.map((member) => [member.address, { balance: funds(member) }] as const),
       ...plan.funded.map(({ address, amount }) => [address, { balance: amount }] as const),

@@ -17,7 +17,9 @@ function peerSeed(dataDir: string): Result<Uint8Array> {
   const path = join(dataDir, 'node-key');
   if (!existsSync(path)) writeFileDurably(path, new Uint8Array(randomBytes(SEED_BYTES)), 0o600);
   const seed = new Uint8Array(readFileSync(path));
-  return seed.length === SEED_BYTES ? success(seed) : fault('node-key', `node-key: ${path} must hold ${SEED_BYTES} bytes`);
+  return seed.length === SEED_BYTES
+    ? success(seed)
+    : fault('node-key', `node-key: ${path} must hold ${SEED_BYTES} bytes`);
 }
 
 /** Opens the keys a config names. With no keystore_file named, one is made in data_dir at the first start. */

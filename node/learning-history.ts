@@ -118,7 +118,11 @@ export function createLearningHistory(steps: number): LearningHistory {
         break;
       case 'verdictGiven':
         verdicts[event.verdict]++;
-        claim?.verdicts.push({ authority: event.authority, verdict: event.verdict, step: event.verdict === 'invalid' ? event.step : null });
+        claim?.verdicts.push({
+          authority: event.authority,
+          verdict: event.verdict,
+          step: event.verdict === 'invalid' ? event.step : null,
+        });
         break;
       case 'claimDecided':
         if (claim !== undefined) claim.status = event.status;
@@ -126,7 +130,11 @@ export function createLearningHistory(steps: number): LearningHistory {
       case 'finalised':
         if (event.outcome === 'moved') accepted++;
         round.outcome = event.outcome;
-        Object.assign(round, { modelRoot: event.modelRoot, checkpoint: event.checkpoint, heldOutMicroNats: event.heldOutMicroNats });
+        Object.assign(round, {
+          modelRoot: event.modelRoot,
+          checkpoint: event.checkpoint,
+          heldOutMicroNats: event.heldOutMicroNats,
+        });
         break;
       case 'roundSettled':
         Object.assign(round, { closedAt: block, phase: 'done', emissionGwei: event.emissionGwei });
@@ -153,7 +161,8 @@ export function createLearningHistory(steps: number): LearningHistory {
       for (const event of events) {
         if (event.kind === 'rosterFrozen') begin(block, event);
         if (event.kind === 'vested') earned.set(event.trainer, (earned.get(event.trainer) ?? 0n) + event.releasedGwei);
-        if (event.kind === 'slashed') slashed.set(event.trainer, (slashed.get(event.trainer) ?? 0n) + event.burnedWei + event.bountyWei);
+        if (event.kind === 'slashed')
+          slashed.set(event.trainer, (slashed.get(event.trainer) ?? 0n) + event.burnedWei + event.bountyWei);
         const round = 'round' in event ? rounds.get(event.round) : undefined;
         if (round !== undefined) applyToRound(block, event, round);
       }

@@ -5,17 +5,15 @@ import { ONE_GWEI } from '../base/units.ts';
 import type { Chain } from '../chain/api.ts';
 import type { ClaimStatus, RoundPhase } from '../chain/system/api.ts';
 import { readCurrentRound, readModel, readSupply, readTrainerCount, readTrainers } from '../chain/system/views.ts';
-import type {
-  Contribution,
-  LearningPhase,
-  LearningPort,
-  LossPoint,
-  RoundInfo,
-  TrainerInfo,
-} from '../rpc/ports.ts';
+import type { Contribution, LearningPhase, LearningPort, LossPoint, RoundInfo, TrainerInfo } from '../rpc/ports.ts';
 import { parameterCount } from '../trainer/model.ts';
 import type { Learning } from './learning.ts';
-import { type ClaimHistory, type LearningHistory, type RoundHistory, createLearningHistory } from './learning-history.ts';
+import {
+  type ClaimHistory,
+  type LearningHistory,
+  type RoundHistory,
+  createLearningHistory,
+} from './learning-history.ts';
 import { LOSS_POINTS, TRAINERS_LISTED } from './limits.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import { systemView } from './system-view.ts';
@@ -71,7 +69,10 @@ function roundInfo(round: RoundHistory): RoundInfo {
     seed: round.seed,
     baseRoot: round.baseRoot,
     modelRoot: round.modelRoot,
-    checkpoint: checkpoint === null ? null : { blobId: checkpoint.blobId, sha256: checkpoint.sha256, size: Number(checkpoint.size) },
+    checkpoint:
+      checkpoint === null
+        ? null
+        : { blobId: checkpoint.blobId, sha256: checkpoint.sha256, size: Number(checkpoint.size) },
     heldOutLoss: nats(round.heldOutMicroNats),
     trainingLoss: meanLoss(round.claims.values()),
     minted: round.emissionGwei * ONE_GWEI,
@@ -94,7 +95,9 @@ export function createLearningPort(options: LearningPortOptions): LearningPort {
   const genesisSupply = genesisSupplyOf(definition);
 
   function lossCurve(): LossPoint[] {
-    const done = history().rounds().filter(({ outcome }) => outcome === 'moved' || outcome === 'reverted');
+    const done = history()
+      .rounds()
+      .filter(({ outcome }) => outcome === 'moved' || outcome === 'reverted');
     return done.slice(-LOSS_POINTS).map((round) => ({
       round: round.round,
       heldOutLoss: nats(round.heldOutMicroNats),
@@ -128,7 +131,9 @@ export function createLearningPort(options: LearningPortOptions): LearningPort {
       };
     },
     async rounds(before, limit) {
-      const known = history().rounds().filter(({ round }) => before === null || round < before);
+      const known = history()
+        .rounds()
+        .filter(({ round }) => before === null || round < before);
       return known.slice(-limit).reverse().map(roundInfo);
     },
     async round(round) {
@@ -168,5 +173,8 @@ export function createLearningPort(options: LearningPortOptions): LearningPort {
 }
 
 function genesisSupplyOf({ genesis }: NetworkDefinition): bigint {
-  return (Object.keys(genesis.alloc) as Hex[]).reduce((sum, address) => sum + (genesis.alloc[address]?.balance ?? 0n), 0n);
+  return (Object.keys(genesis.alloc) as Hex[]).reduce(
+    (sum, address) => sum + (genesis.alloc[address]?.balance ?? 0n),
+    0n,
+  );
 }

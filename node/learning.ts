@@ -42,6 +42,8 @@ export type LearningOptions = Readonly<{
   sender: ProtocolSender;
   clock: Clock;
   log: Logger;
+  /** Ends waiting for peers when the node stops first. */
+  signal: AbortSignal;
   /** For trying attacks in tests: changes what this trainer commits. */
   tamper?: (answer: Extract<TrainAnswer, { ok: true }>) => Extract<TrainAnswer, { ok: true }>;
 }>;
@@ -68,11 +70,18 @@ async function importBlobs(genesisFile: string, store: BlobStore, hashes: readon
 }
 
 /** A blob this node must have; asks peers until one gives it or the node stops. */
-async function need(blobs: BlobExchange, hash: Hex, size: number, clock: Clock, log: Logger, stopped: () => boolean): Promise<Uint8Array> {
+async function need(
+  blobs: BlobExchange,
+  hash: Hex,
+  size: number,
+  clock: Clock,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   for (;;) {
     const bytes = await blobs.fetch(hash, size);
     if (bytes.ok) return bytes.value;
-    if (stopped()) throw new Error('stopped');
+    if (signal.aborted) throw new Error('stopped');
     log.info('waiting for a blob from peers', { hash, size, reason: bytes.message });
     await clock.sleep(BLOB_RETRY_MS);
   }
@@ -92,7 +101,13 @@ function threadData(options: LearningOptions, dataset: Uint8Array): EngineThread
   };
 }
 
-type Agents = Readonly<{ keeper: ModelKeeper; trainer: TrainerAgent | null; auditor: AuditorAgent | null; threads: readonly EngineThread[]; chatThread: EngineThread }>;
+type Agents = Readonly<{
+  keeper: ModelKeeper;
+  trainer: TrainerAgent | null;
+  auditor: AuditorAgent | null;
+  threads: readonly EngineThread[];
+  chatThread: EngineThread;
+}>;
 
 function createAgents(options: LearningOptions, data: EngineThreadData, blobs: BlobExchange): Agents {
   const { config, definition, identity, isAuthority, chain, peerNode, store, sender, clock, log } = options;
@@ -138,14 +153,19 @@ function createAgents(options: LearningOptions, data: EngineThreadData, blobs: B
         },
         log,
       });
-  return { keeper, trainer, auditor, chatThread, threads: [chatThread, auditThread, trainThread].flatMap((each) => each ?? []) };
+  return {
+    keeper,
+    trainer,
+    auditor,
+    chatThread,
+    threads: [chatThread, auditThread, trainThread].flatMap((each) => each ?? []),
+  };
 }
 
 /** Starts learning; resolves once dataset and model are here and chat can answer. */
 export async function startLearning(options: LearningOptions): Promise<Learning> {
   const { config, definition, identity, chain, peerNode, store, sender, clock, log } = options;
   const { manifest } = definition;
-  let stopped = false;
   const blobs = createBlobExchange(
     peerNode,
     {
@@ -159,14 +179,28 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
   );
   serveStates(peerNode, config.data_dir, identity.address);
   await importBlobs(config.genesis_file, store, [manifest.file.sha256, manifest.tokenizer.sha256]);
-  const dataset = await need(blobs, manifest.file.sha256, manifest.file.size, clock, log, () => stopped);
-  const tokenizerText = await need(blobs, manifest.tokenizer.sha256, manifest.tokenizer.size, clock, log, () => stopped);
+  const dataset = await need(blobs, manifest.file.sha256, manifest.file.size, clock, log, options.signal);
+  const tokenizerText = await need(
+    blobs,
+    manifest.tokenizer.sha256,
+    manifest.tokenizer.size,
+    clock,
+    log,
+    options.signal,
+  );
   const tokenizer: Tokenizer = unwrap(parseTokenizer(Buffer.from(tokenizerText).toString('utf8')));
   const agents = createAgents(options, threadData(options, dataset), blobs);
   const history = createLearningHistory(definition.parameters.steps);
   await replayHistory(chain, history);
   await agents.keeper.follow(await readModel(systemView(chain)));
-  const chat = await createChatModel({ chain, definition, keeper: agents.keeper, thread: agents.chatThread, tokenizer, log });
+  const chat = await createChatModel({
+    chain,
+    definition,
+    keeper: agents.keeper,
+    thread: agents.chatThread,
+    tokenizer,
+    log,
+  });
   const { description } = await agents.chatThread.hello();
   const heads = followHeads({ chain, history, agents, sender, isAuthority: options.isAuthority, log });
   await heads.catchUp();
@@ -178,7 +212,6 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
     chat,
     engine: description,
     async stop() {
-      stopped = true;
       heads.stop();
       agents.trainer?.stop();
       agents.auditor?.stop();
@@ -231,22 +264,29 @@ function followHeads(parts: {
 
   const unsubscribe = chain.onHead((event) => {
     waiting++;
-    queue = queue.then(() => handle(event)).catch((error: unknown) => log.error('head not followed', { reason: String(error) }));
+    queue = queue
+      .then(() => handle(event))
+      .catch((error: unknown) => log.error('head not followed', { reason: String(error) }));
   });
   return {
     /** What happened in the running round before this node started. */
     async catchUp() {
       const record = await readCurrentRound(systemView(chain));
       if (record === null || record.frozenBlock === 0) return;
-      const events: Result<ReturnType<typeof systemEvents>> = await roundEvents(chain, record.frozenBlock, chain.head().header.number);
+      const events: Result<ReturnType<typeof systemEvents>> = await roundEvents(
+        chain,
+        record.frozenBlock,
+        chain.head().header.number,
+      );
       if (!events.ok) {
         log.warn('running round not read back', { reason: events.message });
         return;
       }
       const running = events.value.filter((event) => 'round' in event && event.round === record.round);
-      queue = queue.then(() => act(null, running)).catch((error: unknown) => log.error('catching up', { reason: String(error) }));
+      queue = queue
+        .then(() => act(null, running))
+        .catch((error: unknown) => log.error('catching up', { reason: String(error) }));
     },
     stop: unsubscribe,
   };
 }
-

@@ -36,7 +36,7 @@ export function createLogger(options: { level: LogLevel; nodeId: string; termina
     ? pino(
         settings,
         pretty({
-          colorize: process.env['NO_COLOR'] === undefined,
+          colorize: process.env.NO_COLOR === undefined,
           translateTime: 'SYS:HH:MM:ss',
           singleLine: true,
           sync: true,

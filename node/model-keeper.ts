@@ -45,7 +45,10 @@ export function createModelKeeper(options: {
   const listeners: ((model: Model) => void)[] = [];
   const computing = new Map<number, Promise<Result<Readonly<{ root: Hex; params: Uint8Array }>>>>();
   const genesisParams = initialWeights(training.model, definition.initialSeed);
-  check(toHex(stateRoot(genesisParams)) === parameters.genesisModelRoot, 'the genesis model has the root genesis names');
+  check(
+    toHex(stateRoot(genesisParams)) === parameters.genesisModelRoot,
+    'the genesis model has the root genesis names',
+  );
   let current: Model = {
     record: {
       root: parameters.genesisModelRoot,
@@ -62,7 +65,9 @@ export function createModelKeeper(options: {
   function keep(root: Hex, params: Uint8Array): void {
     if (!existsSync(fileOf(root))) writeFileDurably(fileOf(root), params);
     const files = readdirSync(directory).filter((name) => name.endsWith('.bin'));
-    const byAge = files.map((name) => ({ name, at: statSync(join(directory, name)).mtimeMs })).sort((a, b) => b.at - a.at);
+    const byAge = files
+      .map((name) => ({ name, at: statSync(join(directory, name)).mtimeMs }))
+      .sort((a, b) => b.at - a.at);
     for (const { name } of byAge.slice(MODELS_KEPT)) {
       if (name !== `${current.record.root.slice(2)}.bin`) rmSync(join(directory, name), { force: true });
     }
@@ -79,7 +84,10 @@ export function createModelKeeper(options: {
     return null;
   }
 
-  async function compute(record: RoundRecord, view: ViewCall): Promise<Result<Readonly<{ root: Hex; params: Uint8Array }>>> {
+  async function compute(
+    record: RoundRecord,
+    view: ViewCall,
+  ): Promise<Result<Readonly<{ root: Hex; params: Uint8Array }>>> {
     const base = params(record.baseRoot);
     if (base === null) return fault('model-base', `base model ${record.baseRoot} is not here`);
     const updates: { bytes: Uint8Array; capacity: number }[] = [];
@@ -127,7 +135,12 @@ export function createModelKeeper(options: {
       const found = held === null ? await fetchCheckpoint(record) : success(held);
       if (!found.ok) return found;
       current = { record, params: found.value };
-      log.info('model', { version: record.version, round: record.round, root: record.root, heldOutMicroNats: record.heldOutMicroNats });
+      log.info('model', {
+        version: record.version,
+        round: record.round,
+        root: record.root,
+        heldOutMicroNats: record.heldOutMicroNats,
+      });
       for (const listener of listeners) listener(current);
       return success(current);
     },

@@ -59,10 +59,16 @@ export function networkDefinition(genesis: Genesis): Result<NetworkDefinition> {
   }
   const configHash = trainingConfigHash(training.value);
   if (toHex(configHash) !== parameters.value.trainingConfigHash) {
-    return fault('genesis', `genesis dataset.training: its hash ${toHex(configHash)} is not learning.trainingConfigHash`);
+    return fault(
+      'genesis',
+      `genesis dataset.training: its hash ${toHex(configHash)} is not learning.trainingConfigHash`,
+    );
   }
   if (manifest.value.sequenceLength !== sequenceLength) {
-    return fault('genesis', `genesis: sequenceLength ${sequenceLength} is not the manifest's ${manifest.value.sequenceLength}`);
+    return fault(
+      'genesis',
+      `genesis: sequenceLength ${sequenceLength} is not the manifest's ${manifest.value.sequenceLength}`,
+    );
   }
   const { context, vocab } = training.value.model;
   if (context < sequenceLength || vocab < manifest.value.tokenizer.vocab) {

@@ -27,7 +27,7 @@ import { GENESIS_FILE_BYTES } from './limits.ts';
 import type { Logger } from './logger.ts';
 import { type NetworkDefinition, networkDefinition } from './network-definition.ts';
 import { createProtocolSender } from './protocol-sender.ts';
-import { createRpcPorts } from './rpc-ports.ts';
+import { type RpcPortsOptions, createRpcPorts } from './rpc-ports.ts';
 import { createTransactionGossip } from './transaction-gossip.ts';
 
 export type NodeOptions = Readonly<{
@@ -54,7 +54,11 @@ export type RunningNode = Readonly<{
 
 /** Reads and checks the genesis file a config names. */
 export function readGenesis(path: string): Result<NetworkDefinition> {
-  if (path === '') return fault('genesis', 'genesis_file: not set; name the network to join with --genesis-file, or make one with create-network');
+  if (path === '')
+    return fault(
+      'genesis',
+      'genesis_file: not set; name the network to join with --genesis-file, or make one with create-network',
+    );
   if (!existsSync(path)) return fault('genesis', `genesis_file: ${path} does not exist`);
   const text = readFileSync(path, 'utf8');
   if (text.length > GENESIS_FILE_BYTES) return fault('genesis', `genesis_file: over ${GENESIS_FILE_BYTES} bytes`);
@@ -68,7 +72,14 @@ function statusOf(chain: Chain, config: Config, isAuthority: boolean): ChainStat
   return { height: header.number, headHash: hash, role, apiUrl: '' };
 }
 
-async function startPeers(config: Config, chain: Chain, identity: Identity, isAuthority: boolean, clock: Clock, log: Logger): Promise<Result<PeerNode>> {
+async function startPeers(
+  config: Config,
+  chain: Chain,
+  identity: Identity,
+  isAuthority: boolean,
+  clock: Clock,
+  log: Logger,
+): Promise<Result<PeerNode>> {
   const genesisHash = fromHex(chain.genesisHash);
   const digest = authorityBindingDigest(Number(chain.chainId), genesisHash, nodePublicKey(identity.peerSeed));
   return createPeerNode({
@@ -79,7 +90,9 @@ async function startPeers(config: Config, chain: Chain, identity: Identity, isAu
     chainId: Number(chain.chainId),
     genesisHash,
     status: statusOf(chain, config, isAuthority),
-    ...(isAuthority ? { authority: { address: identity.address, signature: signDigest(digest, identity.secretKey) } } : {}),
+    ...(isAuthority
+      ? { authority: { address: identity.address, signature: signDigest(digest, identity.secretKey) } }
+      : {}),
     now: clock.monotonic,
     log: (level, message, fields) => log[level](message, fields),
   });
@@ -119,14 +132,18 @@ function createDriver(parts: {
     },
     clock,
     log,
-    onHeight: ({ height, round, intervalMs, finalityMs, synced }) => log.debug('height', { height, round, intervalMs, finalityMs, synced }),
-    onEvidence: (evidence) => log.warn('equivocation seen', { type: evidence.type, height: evidence.height, signer: evidence.signer }),
+    onHeight: ({ height, round, intervalMs, finalityMs, synced }) =>
+      log.debug('height', { height, round, intervalMs, finalityMs, synced }),
+    onEvidence: (evidence) =>
+      log.warn('equivocation seen', { type: evidence.type, height: evidence.height, signer: evidence.signer }),
     onFatal: parts.onFatal,
   });
 }
 
+type OpenedParts = Readonly<{ definition: NetworkDefinition; identity: Identity; chain: Chain; store: BlobStore }>;
+
 /** Opens what lies on disk: genesis, keys, chain, blobs. Nothing is left open when one is refused. */
-async function openParts(config: Config): Promise<Result<{ definition: NetworkDefinition; identity: Identity; chain: Chain; store: BlobStore }>> {
+async function openParts(config: Config): Promise<Result<OpenedParts>> {
   const definition = readGenesis(config.genesis_file);
   if (!definition.ok) return definition;
   const identity = await openIdentity(config);
@@ -145,94 +162,106 @@ async function openParts(config: Config): Promise<Result<{ definition: NetworkDe
 
 /** Starts a node. A Fault says what stands in the way; everything opened until then is closed again. */
 export async function startNode(options: NodeOptions): Promise<Result<RunningNode>> {
-  const { config, log, onFatal } = options;
-  const clock = options.clock ?? systemClock;
-  const refusal = checkTogether(config);
+  const refusal = checkTogether(options.config);
   if (refusal !== null) return refusal;
-  const opened = await openParts(config);
+  const opened = await openParts(options.config);
   if (!opened.ok) return opened;
-  const { definition, identity, chain, store } = opened.value;
+  const { chain, store } = opened.value;
   const closers: (() => Promise<unknown>)[] = [() => chain.close(), () => store.stop()];
   const stop = async (): Promise<void> => {
     for (const close of closers.splice(0).reverse()) {
-      await close().catch((error: unknown) => log.error('stopping', { reason: String(error) }));
+      await close().catch((error: unknown) => options.log.error('stopping', { reason: String(error) }));
     }
   };
-  const sets = createAuthoritySets(chain);
-  const isAuthority = config.is_authority;
-  const member = (await sets.addresses(chain.head().header.number + 1)).includes(identity.address);
-  if (isAuthority && !member) log.warn('is_authority is set, but this key is in no authority set: it follows without voting', { address: identity.address });
+  const running = await startParts(options, opened.value, closers);
+  if (running.ok) return success({ ...running.value, stop });
+  await stop();
+  return running;
+}
 
-  const peerNode = await startPeers(config, chain, identity, isAuthority && member, clock, log);
-  if (!peerNode.ok) {
-    await stop();
-    return peerNode;
-  }
-  closers.push(() => peerNode.value.stop());
-  serveBlocks(peerNode.value, chain);
-  const gossip = createTransactionGossip(chain, peerNode.value, clock);
-  const driver = createDriver({ config, chain, sets, peerNode: peerNode.value, identity, isAuthority: isAuthority && member, clock, log, onFatal });
-  chain.onHead(() => {
-    peerNode.value.setStatus(statusOf(chain, config, isAuthority && member));
-    void sets.addresses(chain.head().header.number + 1).then((addresses) => peerNode.value.setAuthorities(addresses));
+/** Whether the node votes: it must be asked to, and its key must be in the set. */
+async function mayVote(
+  { config, log }: NodeOptions,
+  sets: AuthoritySets,
+  { chain, identity }: OpenedParts,
+): Promise<boolean> {
+  if (!config.is_authority) return false;
+  const members = await sets.addresses(chain.head().header.number + 1);
+  if (members.includes(identity.address)) return true;
+  log.warn('is_authority is set, but this key is in no authority set: it follows without voting', {
+    address: identity.address,
   });
-  peerNode.value.setAuthorities(await sets.addresses(chain.head().header.number + 1));
+  return false;
+}
 
-  const sender = createProtocolSender({ chain, address: identity.address, secretKey: identity.secretKey, submit: gossip.submit, log });
-  let learning: Learning | null = null;
-  const learningOptions: LearningOptions = {
-    ...{ config, definition, identity, chain, store, sender, clock, log },
-    peerNode: peerNode.value,
-    isAuthority: isAuthority && member,
-    ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
+/** Starts everything that runs, in order; each part's end is added to `closers`. */
+async function startParts(
+  options: NodeOptions,
+  opened: OpenedParts,
+  closers: (() => Promise<unknown>)[],
+): Promise<Result<Omit<RunningNode, 'stop'>>> {
+  const { config, log, onFatal } = options;
+  const { definition, identity, chain, store } = opened;
+  const clock = options.clock ?? systemClock;
+  const sets = createAuthoritySets(chain);
+  const isAuthority = await mayVote(options, sets, opened);
+  const peers = await startPeers(config, chain, identity, isAuthority, clock, log);
+  if (!peers.ok) return peers;
+  const peerNode = peers.value;
+  closers.push(() => peerNode.stop());
+  serveBlocks(peerNode, chain);
+  const gossip = createTransactionGossip(chain, peerNode, clock);
+  const tellPeers = async (): Promise<void> => {
+    peerNode.setStatus(statusOf(chain, config, isAuthority));
+    peerNode.setAuthorities(await sets.addresses(chain.head().header.number + 1));
   };
-  const rpc = await serveApi({ options, clock, definition, identity, chain, peerNode: peerNode.value, driver, isAuthority: isAuthority && member, learning: () => learning, submit: gossip.submit });
-  if (!rpc.ok) {
-    await stop();
-    return rpc;
-  }
+  await tellPeers();
+  chain.onHead(() => void tellPeers());
+
+  const driver = createDriver({ config, chain, sets, peerNode, identity, isAuthority, clock, log, onFatal });
+  let learning: Learning | null = null;
+  const shared = { config, definition, identity, isAuthority, chain, peerNode, clock, log };
+  const rpc = await serveApi({ ...shared, driver, learning: () => learning, submit: gossip.submit });
+  if (!rpc.ok) return rpc;
   closers.push(() => rpc.value.close());
   const started = await driver.start();
-  if (!started.ok) {
-    await stop();
-    return started;
-  }
+  if (!started.ok) return started;
   closers.push(() => driver.stop());
-  const learningStarted = startLearning(learningOptions).then((running) => {
-    learning = running;
-    log.info('learning', { engine: running.engine, training: config.training_enabled });
-    return running;
+
+  const { address, secretKey } = identity;
+  const sender = createProtocolSender({ chain, address, secretKey, submit: gossip.submit, log });
+  const tamper = options.tamper === undefined ? {} : { tamper: options.tamper };
+  const abort = new AbortController();
+  const learningStarted = startLearning({ ...shared, ...tamper, store, sender, signal: abort.signal }).then((begun) => {
+    learning = begun;
+    log.info('learning', { engine: begun.engine, training: config.training_enabled });
+    return begun;
   });
   learningStarted.catch((error: unknown) => log.error('learning not started', { reason: String(error) }));
-  closers.push(async () => (await learningStarted.catch(() => null))?.stop());
-  return success({ address: identity.address, chain, peerNode: peerNode.value, driver, rpc: rpc.value, learning: () => learning, learningStarted, stop });
+  closers.push(async () => {
+    abort.abort();
+    await (await learningStarted.catch(() => null))?.stop();
+  });
+  return success({ address, chain, peerNode, driver, rpc: rpc.value, learning: () => learning, learningStarted });
 }
 
 const LOOPBACK = ['127.0.0.1', 'localhost', '::1'];
 
 function checkTogether(config: Config): ReturnType<typeof fault> | null {
   if (config.wallet_rpc && !LOOPBACK.includes(config.api_host)) {
-    return fault('config', `wallet_rpc: refused with api_host ${config.api_host}; a node that signs for its callers listens on loopback only`);
+    return fault(
+      'config',
+      `wallet_rpc: refused with api_host ${config.api_host}; a node that signs for its callers listens on loopback only`,
+    );
   }
   return null;
 }
 
-async function serveApi(parts: {
-  options: NodeOptions;
-  clock: Clock;
-  definition: NetworkDefinition;
-  identity: Identity;
-  chain: Chain;
-  peerNode: PeerNode;
-  driver: ConsensusDriver;
-  isAuthority: boolean;
-  learning: () => Learning | null;
-  submit: (raw: Uint8Array) => Promise<Result<Hex>>;
-}): Promise<Result<RpcServer>> {
-  const { options, definition, chain, learning } = parts;
-  const { config, log } = options;
-  const learningPort = createLearningPort({ chain, definition, learning });
-  const ports = createRpcPorts({ ...parts, config, log, learningPort });
+async function serveApi(
+  parts: Omit<RpcPortsOptions, 'learningPort'> & Readonly<{ definition: NetworkDefinition }>,
+): Promise<Result<RpcServer>> {
+  const { config, definition, chain, learning } = parts;
+  const ports = createRpcPorts({ ...parts, learningPort: createLearningPort({ chain, definition, learning }) });
   try {
     return success(await startRpcServer({ chain, ports, host: config.api_host, port: config.api_port }));
   } catch (error) {

@@ -124,7 +124,8 @@ export function createProtocolSender(options: {
         for (const [key, entry] of [...outstanding]) {
           const succeeded = entry.hash === null ? undefined : included.get(entry.hash);
           if (succeeded !== undefined) finish(key, succeeded, entry.hash as Hex);
-          else if (entry.hash === null || event.block.header.number - entry.sentAt >= RESEND_BLOCKS) await again(key, entry);
+          else if (entry.hash === null || event.block.header.number - entry.sentAt >= RESEND_BLOCKS)
+            await again(key, entry);
         }
       });
     },

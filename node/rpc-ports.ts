@@ -34,7 +34,9 @@ export type RpcPortsOptions = Readonly<{
 function warnings(authorities: number, config: Config): string[] {
   const list: string[] = [];
   if (authorities < 4) {
-    list.push(`${authorities} ${authorities === 1 ? 'authority tolerates' : 'authorities tolerate'} no failure: blocks stop when one is down; use 4 or more`);
+    list.push(
+      `${authorities} ${authorities === 1 ? 'authority tolerates' : 'authorities tolerate'} no failure: blocks stop when one is down; use 4 or more`,
+    );
   }
   if (config.wallet_rpc) list.push('wallet_rpc is on: programs on this machine can spend from this node without a key');
   if (config.api_host !== '127.0.0.1' && config.api_host !== 'localhost' && config.api_host !== '::1') {
@@ -47,11 +49,15 @@ function wallet(chain: Chain, identity: Identity): Wallet {
   return {
     addresses: () => [identity.address],
     async signTransaction(request) {
-      if (request.from.toLowerCase() !== identity.address) return fault('wallet', `from: this node signs for ${identity.address} only`);
+      if (request.from.toLowerCase() !== identity.address)
+        return fault('wallet', `from: this node signs for ${identity.address} only`);
       const head = chain.head().header.number;
       const gas =
         request.gas === null
-          ? await chain.estimateGas({ from: identity.address, to: request.to, data: request.data, value: request.value }, head)
+          ? await chain.estimateGas(
+              { from: identity.address, to: request.to, data: request.data, value: request.value },
+              head,
+            )
           : success(request.gas);
       if (!gas.ok) return gas;
       const tip = request.maxPriorityFeePerGas ?? 1_000_000_000n;
@@ -90,7 +96,8 @@ export function createRpcPorts(options: RpcPortsOptions): RpcPorts {
       trainingEnabled: config.training_enabled,
       version: `pol-node/${VERSION}`,
       startedMs,
-      syncing: highest > height + 2 ? { startingBlock: startedHeight, currentBlock: height, highestBlock: highest } : null,
+      syncing:
+        highest > height + 2 ? { startingBlock: startedHeight, currentBlock: height, highestBlock: highest } : null,
       warnings: warnings(authorities().length, config),
     };
   }

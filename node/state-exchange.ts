@@ -29,20 +29,29 @@ export function roundFolder(dataDir: string, round: number): string {
 /** Serves the states of this trainer's rounds. Request: trainer 20 bytes, round u64, step u32; the state before that step. */
 export function serveStates(peerNode: PeerNode, dataDir: string, trainer: Hex): void {
   peerNode.handle(PROTOCOL, LIMITS, async (request) => {
-    if (request.length !== REQUEST_BYTES) return fault('state-request', `a request is ${REQUEST_BYTES} bytes: trainer 20, round u64, step u32`);
-    if (toHex(request.subarray(0, 20)) !== trainer) return fault('state-unknown', 'another trainer\'s round');
+    if (request.length !== REQUEST_BYTES)
+      return fault('state-request', `a request is ${REQUEST_BYTES} bytes: trainer 20, round u64, step u32`);
+    if (toHex(request.subarray(0, 20)) !== trainer) return fault('state-unknown', "another trainer's round");
     const view = new DataView(request.buffer, request.byteOffset, request.length);
     const [round, step] = [view.getBigUint64(20), view.getUint32(28)];
-    if (round > BigInt(Number.MAX_SAFE_INTEGER) || step < 1) return fault('state-request', 'round or step out of range');
+    if (round > BigInt(Number.MAX_SAFE_INTEGER) || step < 1)
+      return fault('state-request', 'round or step out of range');
     const file = join(roundFolder(dataDir, Number(round)), `state-${step - 1}.bin`);
     return existsSync(file) ? new Uint8Array(await readFile(file)) : fault('state-unknown', 'that state is not kept');
   });
 }
 
 /** The state before a step as some peer serves it, or null. Not yet checked: the auditor compares its root. */
-export async function fetchState(peerNode: PeerNode, trainer: Hex, round: number, step: number): Promise<Uint8Array | null> {
+export async function fetchState(
+  peerNode: PeerNode,
+  trainer: Hex,
+  round: number,
+  step: number,
+): Promise<Uint8Array | null> {
   const request = concat(fromHex(trainer), u64be(round), u32be(step));
-  const trainersFirst = [...peerNode.peers()].sort((a, b) => Number(b.status.role === 'trainer') - Number(a.status.role === 'trainer'));
+  const trainersFirst = [...peerNode.peers()].sort(
+    (a, b) => Number(b.status.role === 'trainer') - Number(a.status.role === 'trainer'),
+  );
   for (const { peer } of trainersFirst.slice(0, FETCH_PEERS)) {
     const answer = await peerNode.request(peer, PROTOCOL, request, { timeoutMs: REQUEST_MS, maxBytes: STATE_BYTES });
     if (answer.ok) return answer.value;

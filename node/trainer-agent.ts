@@ -20,7 +20,13 @@ import { commitmentOf, roundSpec, slotOf } from './round-words.ts';
 import { roundFolder } from './state-exchange.ts';
 
 /** Progress of the round this trainer is in. */
-export type TrainerProgress = Readonly<{ round: number; step: number; steps: number; loss: number | null; tokensPerSecond: number | null }>;
+export type TrainerProgress = Readonly<{
+  round: number;
+  step: number;
+  steps: number;
+  loss: number | null;
+  tokensPerSecond: number | null;
+}>;
 
 export type TrainerAgent = Readonly<{
   onHead(record: RoundRecord | null, view: ViewCall): Promise<void>;
@@ -137,7 +143,8 @@ function forgetOldRounds(dataDir: string, round: number): void {
   const rounds = join(dataDir, 'rounds');
   try {
     for (const name of readdirSync(rounds)) {
-      if (/^\d{1,15}$/.test(name) && Number(name) <= round - ROUNDS_KEPT) rmSync(join(rounds, name), { recursive: true, force: true });
+      if (/^\d{1,15}$/.test(name) && Number(name) <= round - ROUNDS_KEPT)
+        rmSync(join(rounds, name), { recursive: true, force: true });
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;

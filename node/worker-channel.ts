@@ -27,7 +27,11 @@ function owned(value: unknown): Transferable[] {
   if (typeof value !== 'object' || value === null) return [];
   const buffers: Transferable[] = [];
   for (const part of Object.values(value)) {
-    if (part instanceof Uint8Array && part.buffer instanceof ArrayBuffer && part.byteLength === part.buffer.byteLength) {
+    if (
+      part instanceof Uint8Array &&
+      part.buffer instanceof ArrayBuffer &&
+      part.byteLength === part.buffer.byteLength
+    ) {
       buffers.push(part.buffer);
     }
   }
@@ -58,7 +62,11 @@ export function serveCalls(port: MessagePort, methods: Readonly<Record<string, M
       const value = await method(args as never, context);
       port.postMessage({ t: 'result', id, value } satisfies Message, owned(value));
     } catch (error) {
-      port.postMessage({ t: 'failure', id, message: error instanceof Error ? error.message : String(error) } satisfies Message);
+      port.postMessage({
+        t: 'failure',
+        id,
+        message: error instanceof Error ? error.message : String(error),
+      } satisfies Message);
     } finally {
       running.delete(id);
     }
@@ -133,7 +141,9 @@ export function connectWorker(worker: Worker, onDeath: (reason: string) => void)
       const id = next++;
       return new Promise<T>((resolve, reject) => {
         pending.set(id, { resolve: resolve as (value: never) => void, reject, options });
-        options.signal?.addEventListener('abort', () => worker.postMessage({ t: 'abort', id } satisfies Message), { once: true });
+        options.signal?.addEventListener('abort', () => worker.postMessage({ t: 'abort', id } satisfies Message), {
+          once: true,
+        });
         worker.postMessage({ t: 'call', id, method, args } satisfies Message);
       });
     },

@@ -95,22 +95,35 @@ test('every file opens with what it owns and stays within its length', (t) => {
   t.deepEqual(wrong, []);
 });
 
-test('no function is longer than a screen', (t) => {
+/** First line of a function, method or arrow function with a block body. */
+const FUNCTION_START =
+  /^\s*(?:export\s+)?(?:(?:private|public|static|readonly|override)\s+)*(?:async\s+)?(?:function\b.*|(?!if\b|for\b|while\b|switch\b|catch\b|else\b|do\b|return\b)\*?#?[\w$]+\s*(?:<[^>]*>)?\(.*|.*=>\s*)\{$/;
+
+type Span = { readonly start: number; readonly end: number };
+
+/** Functions by line numbers; the end is the first later line that closes at the same indentation. */
+function functionsOf(lines: readonly string[]): Span[] {
+  return lines.flatMap((line, start) => {
+    if (!FUNCTION_START.test(line)) return [];
+    const indent = /^\s*/.exec(line)?.[0] ?? '';
+    const end = lines.findIndex((later, at) => at > start && later.startsWith(`${indent}}`));
+    return end < 0 ? [] : [{ start, end }];
+  });
+}
+
+test('no function is longer than a screen, functions inside it not counted', (t) => {
   const wrong: string[] = [];
   for (const [path, code] of bare) {
     const lines = code.split('\n');
-    const start =
-      /^(\s*)(?:export\s+)?(?:async\s+)?(?:function\*?\s+(\w+)|(?:private\s+|readonly\s+|static\s+)*(\w+)\s*=\s*(?:async\s*)?\([^)]*\)[^=]*=>\s*\{$)/;
-    lines.forEach((line, at) => {
-      const match = start.exec(line);
-      if (match === null) return;
-      const indent = match[1] as string;
-      const end = lines.findIndex(
-        (later, index) =>
-          index > at && (later === `${indent}}` || later.startsWith(`${indent}};`) || later === `${indent}});`),
+    const spans = functionsOf(lines);
+    for (const { start, end } of spans) {
+      const inside = spans.filter((span) => span.start > start && span.end < end);
+      const outermost = inside.filter(
+        (span) => !inside.some((other) => other.start < span.start && other.end >= span.end),
       );
-      if (end - at + 1 > FUNCTION_LINES) wrong.push(`${path}:${at + 1} ${match[2] ?? match[3]}: ${end - at + 1} lines`);
-    });
+      const own = end - start + 1 - outermost.reduce((sum, span) => sum + span.end - span.start + 1, 0);
+      if (own > FUNCTION_LINES) wrong.push(`${path}:${start + 1}: ${own} lines of its own, over ${FUNCTION_LINES}`);
+    }
   }
   t.deepEqual(wrong, []);
 });

@@ -13,10 +13,12 @@ export const balanceCommand: CommandModule<object, Arguments> = {
   describe: "show the balance of an address (the node's own when left out)",
   builder: { ...nodeOptions, address: { type: 'string', describe: '0x-address' } } as never,
   async handler(args) {
-    const address = args.address ?? String((await getJson(args, '/api/v1/status'))['address']);
-    if (!isHex(address, 20)) throw new FaultError(fault('address', `address: must be 0x and 40 hex digits, not ${address}`));
+    const address = args.address ?? String((await getJson(args, '/api/v1/status')).address);
+    if (!isHex(address, 20))
+      throw new FaultError(fault('address', `address: must be 0x and 40 hex digits, not ${address}`));
     const balance = BigInt((await callRpc(args, 'eth_getBalance', [address, 'latest'])) as string);
-    if (args.json) console.log(JSON.stringify({ address, balance: balance.toString(), balance_pol: formatPol(balance) }));
+    if (args.json)
+      console.log(JSON.stringify({ address, balance: balance.toString(), balance_pol: formatPol(balance) }));
     else console.log(`${address}  ${formatPol(balance)} POL`);
   },
 };

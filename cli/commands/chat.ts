@@ -16,7 +16,12 @@ type Arguments = {
 
 const ANSWER_MS = 10 * 60_000;
 
-type Chunk = { model?: string; system_fingerprint?: string; choices: { delta: { content?: string | null } }[]; error?: { message: string } };
+type Chunk = {
+  model?: string;
+  system_fingerprint?: string;
+  choices: { delta: { content?: string | null } }[];
+  error?: { message: string };
+};
 
 async function* events(response: Response): AsyncGenerator<Chunk> {
   if (response.body === null) return;

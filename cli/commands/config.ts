@@ -20,6 +20,8 @@ export const configCommand: CommandModule<object, Arguments> = {
       loadConfig({ file: args['config-file'], flags: flagsOf(args), environment: process.env }),
     );
     if (args.json) console.log(JSON.stringify({ config, sources }));
-    else for (const key of CONFIG_KEYS) console.log(`${key.padEnd(24)}${JSON.stringify(config[key]).padEnd(40)} ${sources[key]}`);
+    else
+      for (const key of CONFIG_KEYS)
+        console.log(`${key.padEnd(24)}${JSON.stringify(config[key]).padEnd(40)} ${sources[key]}`);
   },
 };

@@ -6,7 +6,14 @@ import { unwrap } from '../../base/fault.ts';
 import { foundNetwork } from '../../node/founding.ts';
 import { type FoundingArguments, foundingOptions, planOf } from '../founding-options.ts';
 
-type Arguments = FoundingArguments & { authorities: number; nodes: number; output: string; port: number; 'api-port': number; host: string };
+type Arguments = FoundingArguments & {
+  authorities: number;
+  nodes: number;
+  output: string;
+  port: number;
+  'api-port': number;
+  host: string;
+};
 
 export const createNetworkCommand: CommandModule<object, Arguments> = {
   command: 'create-network',
@@ -31,9 +38,13 @@ export const createNetworkCommand: CommandModule<object, Arguments> = {
     });
     const network = unwrap(await foundNetwork(plan, (line) => console.error(`  ${line}`)));
     const shown = (path: string): string => relative(process.cwd(), path) || path;
-    console.log(`\nMade ${args.authorities} authorities and ${args.nodes} regular nodes; genesis is ${shown(network.genesisFile)}.`);
+    console.log(
+      `\nMade ${args.authorities} authorities and ${args.nodes} regular nodes; genesis is ${shown(network.genesisFile)}.`,
+    );
     if (args.authorities < 4) {
-      console.log(`Note: ${args.authorities} authorities tolerate no failure: all of them are needed for every block. Four tolerate one.`);
+      console.log(
+        `Note: ${args.authorities} authorities tolerate no failure: all of them are needed for every block. Four tolerate one.`,
+      );
     }
     console.log('\nStart each in a terminal of its own:');
     for (const node of network.nodes) {

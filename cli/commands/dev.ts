@@ -39,7 +39,9 @@ export const devCommand: CommandModule<object, Arguments> = {
       });
       unwrap(await foundNetwork(plan, (line) => console.error(`  ${line}`)));
     }
-    const { config } = unwrap(loadConfig({ file, flags: { ...flags, training_enabled: args.training }, environment: process.env }));
+    const { config } = unwrap(
+      loadConfig({ file, flags: { ...flags, training_enabled: args.training }, environment: process.env }),
+    );
     console.error(`development chain in ${directory}; RPC, API, chat and page: http://localhost:${config.api_port}/`);
     await runUntilStopped(config);
   },

@@ -20,7 +20,8 @@ export const generateConfigCommand: CommandModule<object, Arguments> = {
   } as never,
   async handler(args) {
     const path = resolve(args.output);
-    if (existsSync(path) && !args.force) throw new FaultError(fault('output', `--output: ${path} exists; --force replaces it`));
+    if (existsSync(path) && !args.force)
+      throw new FaultError(fault('output', `--output: ${path} exists; --force replaces it`));
     const { config } = unwrap(loadConfig({ flags: flagsOf(args), environment: {} }));
     writeFileDurably(path, `${JSON.stringify(config, null, 2)}\n`);
     console.log(`wrote ${path}\nstart it: pol-node run --config-file ${args.output}`);

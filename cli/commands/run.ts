@@ -16,10 +16,15 @@ export const runCommand: CommandModule<object, Arguments> = {
   describe: 'run a node',
   builder: { ...configOptions, 'config-file': { type: 'string', describe: 'config file' } } as never,
   async handler(args) {
-    const { config } = unwrap(loadConfig({ file: args['config-file'], flags: flagsOf(args), environment: process.env }));
+    const { config } = unwrap(
+      loadConfig({ file: args['config-file'], flags: flagsOf(args), environment: process.env }),
+    );
     if (config.genesis_file === '') {
       throw new FaultError(
-        fault('genesis', 'genesis_file: no network named; make one with `pol-node create-network`, start a development chain with `pol-node dev`, or give --genesis-file'),
+        fault(
+          'genesis',
+          'genesis_file: no network named; make one with `pol-node create-network`, start a development chain with `pol-node dev`, or give --genesis-file',
+        ),
       );
     }
     await runUntilStopped(config);
@@ -28,7 +33,11 @@ export const runCommand: CommandModule<object, Arguments> = {
 
 /** Runs a node until SIGINT or SIGTERM; a second signal ends it at once. */
 export async function runUntilStopped(config: Parameters<typeof startNode>[0]['config']): Promise<void> {
-  const log = createLogger({ level: config.log_level, nodeId: config.node_id, terminal: process.stdout.isTTY === true });
+  const log = createLogger({
+    level: config.log_level,
+    nodeId: config.node_id,
+    terminal: process.stdout.isTTY === true,
+  });
   const started = await startNode({
     config,
     log,
@@ -40,7 +49,12 @@ export async function runUntilStopped(config: Parameters<typeof startNode>[0]['c
   });
   if (!started.ok) throw new FaultError(started);
   const node = started.value;
-  log.info('node', { address: node.address, authority: config.is_authority, peers: node.peerNode.addresses().join(' '), url: node.rpc.url });
+  log.info('node', {
+    address: node.address,
+    authority: config.is_authority,
+    peers: node.peerNode.addresses().join(' '),
+    url: node.rpc.url,
+  });
   let ending = false;
   function end(why: string): void {
     if (ending) {

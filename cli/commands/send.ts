@@ -33,7 +33,9 @@ async function receiptOf(node: NodeAddress, hash: Hex): Promise<Record<string, s
     if (receipt !== null) return receipt as Record<string, string>;
     await systemClock.sleep(POLL_MS);
   }
-  throw new FaultError(fault('receipt', `${hash} was accepted but is in no block after ${(RECEIPT_POLLS * POLL_MS) / 1_000} s`));
+  throw new FaultError(
+    fault('receipt', `${hash} was accepted but is in no block after ${(RECEIPT_POLLS * POLL_MS) / 1_000} s`),
+  );
 }
 
 export const sendCommand: CommandModule<object, Arguments> = {
@@ -52,7 +54,8 @@ export const sendCommand: CommandModule<object, Arguments> = {
     const to = String(args.to).toLowerCase();
     if (!isHex(to, 20)) throw new FaultError(fault('to', `--to: must be 0x and 40 hex digits, not ${args.to}`));
     const value = parsePol(String(args.amount));
-    if (value === null) throw new FaultError(fault('amount', `--amount: must be POL with at most 18 decimals, not ${args.amount}`));
+    if (value === null)
+      throw new FaultError(fault('amount', `--amount: must be POL with at most 18 decimals, not ${args.amount}`));
     const wallet = await openWallet({
       keystore: args.keystore,
       passwordFile: args['password-file'],
@@ -81,9 +84,12 @@ export const sendCommand: CommandModule<object, Arguments> = {
     );
     await callRpc(args, 'eth_sendRawTransaction', [toHex(raw)]);
     const receipt = await receiptOf(args, hash);
-    const succeeded = receipt['status'] === '0x1';
-    if (args.json) console.log(JSON.stringify({ hash, block: Number(receipt['blockNumber']), succeeded }));
-    else console.log(`${succeeded ? 'sent' : 'FAILED'} ${formatPol(value)} POL from ${wallet.address} to ${to}\n${hash} in block ${Number(receipt['blockNumber'])}`);
+    const succeeded = receipt.status === '0x1';
+    if (args.json) console.log(JSON.stringify({ hash, block: Number(receipt.blockNumber), succeeded }));
+    else
+      console.log(
+        `${succeeded ? 'sent' : 'FAILED'} ${formatPol(value)} POL from ${wallet.address} to ${to}\n${hash} in block ${Number(receipt.blockNumber)}`,
+      );
     if (!succeeded) process.exitCode = 1;
   },
 };

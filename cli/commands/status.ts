@@ -34,6 +34,6 @@ export const statusCommand: CommandModule<object, Arguments> = {
       const value = status[key];
       if (value !== undefined) console.log(`${label.padEnd(20)}${value === null ? 'none yet' : String(value)}`);
     }
-    for (const warning of (status['warnings'] as string[] | undefined) ?? []) console.log(`warning: ${warning}`);
+    for (const warning of (status.warnings as string[] | undefined) ?? []) console.log(`warning: ${warning}`);
   },
 };
