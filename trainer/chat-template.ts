@@ -3,7 +3,7 @@
 
 import { type Result, fault, success } from '../base/fault.ts';
 
-export type ChatRole = 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+type ChatRole = 'system' | 'developer' | 'user' | 'assistant' | 'tool';
 export type ChatMessage = Readonly<{ role: ChatRole; content: string }>;
 
 /** What the template needs of a tokenizer. `encode` must treat special tokens inside text as plain text. */
@@ -14,16 +14,11 @@ export type ChatTokenizer = Readonly<{
 
 const ROLES: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool'] satisfies readonly ChatRole[];
 
-/** The same conversation as text, for people and for exports; as Jinja it is {@link CHAT_TEMPLATE_JINJA}. */
+/** The same conversation as text, for people and for exports. */
 export function renderChat(messages: readonly ChatMessage[]): string {
   const turns = messages.map(({ role, content }) => `<|im_start|>${shownRole(role)}\n${content}<|im_end|>\n`);
   return `${turns.join('')}<|im_start|>assistant\n`;
 }
-
-/** Template string for tokenizer_config.json and GGUF. */
-export const CHAT_TEMPLATE_JINJA =
-  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}" +
-  "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 /** Tokens of the conversation and of the opening of the assistant's turn. Refuses an empty list or an unknown role. */
 export function encodeChat(messages: readonly ChatMessage[], tokenizer: ChatTokenizer): Result<number[]> {

@@ -9,7 +9,7 @@ import type { ModelConfig } from './model.ts';
 import { INPUTS, OUTPUTS, parameterBytes } from './train-program.ts';
 
 /** A token to run at a position of a slot of the cache. */
-export type CacheRow = Readonly<{ token: number; position: number; slot: number }>;
+type CacheRow = Readonly<{ token: number; position: number; slot: number }>;
 
 export type DecodeRunner = Readonly<{
   /** Rows of the largest program. */

@@ -32,7 +32,7 @@ export type GenerationRequest = Readonly<{
   signal?: AbortSignal;
 }>;
 
-export type FinishReason = 'stop' | 'length' | 'aborted';
+type FinishReason = 'stop' | 'length' | 'aborted';
 
 /** Tokens in order, then one end. `generation` counts the models this generator was given, from 0. */
 export type GenerationEvent =
@@ -45,7 +45,7 @@ export type GenerationEvent =
       generation: number;
     }>;
 
-export type GeneratorLoad = Readonly<{ running: number; waiting: number; slots: number }>;
+type GeneratorLoad = Readonly<{ running: number; waiting: number; slots: number }>;
 
 export type Generator = Readonly<{
   /**

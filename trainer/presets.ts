@@ -28,8 +28,6 @@ export function preset(name: PresetName, vocab: number): ModelConfig {
   return { vocab, ...PRESETS[name], ropeTheta: ROPE_THETA };
 }
 
-export const isPresetName = (name: string): name is PresetName => Object.hasOwn(PRESETS, name);
-
 /** `note` is a line for a log that says which preset was taken for the size asked for. */
 export type PresetChoice = Readonly<{ name: PresetName; config: ModelConfig; parameters: number; note: string }>;
 

@@ -26,7 +26,7 @@ const ELEMENT_BYTES = {
   U8: 1,
   BOOL: 1,
 };
-export type SafeDType = keyof typeof ELEMENT_BYTES;
+type SafeDType = keyof typeof ELEMENT_BYTES;
 
 /** `bytes` are little-endian elements in row-major order. */
 export type SafeTensor = Readonly<{ name: string; dtype: SafeDType; shape: readonly number[]; bytes: Uint8Array }>;

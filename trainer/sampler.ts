@@ -72,7 +72,7 @@ export function samplingOf(given: Partial<Sampling>): Result<Sampling> {
 const refuse = (field: string, message: string): Fault => fault('sampling', message, { field });
 
 /** A log probability in nats under the model itself, before temperature, penalties and biases. */
-export type TokenLogprob = Readonly<{ token: number; logprob: number }>;
+type TokenLogprob = Readonly<{ token: number; logprob: number }>;
 export type Sampled = TokenLogprob & Readonly<{ top: readonly TokenLogprob[] }>;
 
 /**

@@ -8,7 +8,7 @@ import type { Attrs, Target, Value } from './recorder.ts';
 import { type TfAttributes, type TfTensor, type TfTensorInfo, tfjs } from './tfjs.ts';
 
 /** Name of the input that carries the seed of stochastic rounding, i32[2]; traces with linear gradients declare it. */
-export const SEED_INPUT = 'seed';
+const SEED_INPUT = 'seed';
 
 const kernelName = (op: Op): string => `TensorProgram.${op}`;
 

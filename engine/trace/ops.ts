@@ -7,8 +7,6 @@ import * as float from './float-ops.ts';
 import { companion, dim, emit, runFused } from './fused-kernels.ts';
 import { type TfScalar, type TfTensor, type TfTensor1D, type TfTensor2D, tfjs } from './tfjs.ts';
 
-export type { AttentionShape } from './float-ops.ts';
-
 const tracing = (): boolean => tfjs().engine().backendName === TRACE_BACKEND;
 
 /** Rows of `table` f32[V,D] at `ids` i32[T]: f32[T,D]. */
