@@ -28,7 +28,7 @@ contract LearningRounds is RoundAudit {
     }
 
     /// @dev Seats paid, or disputes expired, in one block: bounds the work of onBlock.
-    uint256 private constant WORK_PER_BLOCK = 64;
+    uint256 private constant WORK_PER_BLOCK = 48;
     /// @dev A round this small is settled and followed by the next roster in one block.
     uint256 private constant SMALL_ROUND = 32;
 
@@ -180,10 +180,10 @@ contract LearningRounds is RoundAudit {
 
     /// @dev Pays a page of seats, then a page of authorities; the cursor counts both.
     function _settle(Round storage round) private {
-        uint256 roster = round.rosterSize;
-        uint256 total = roster + _setSize(round);
         uint256 next = round.cursor;
         if (next == 0) _fixEmission(round);
+        uint256 roster = round.rosterSize;
+        uint256 total = round.emissionGwei == 0 ? roster : roster + _setSize(round);
         uint256 end = next + WORK_PER_BLOCK < total ? next + WORK_PER_BLOCK : total;
         for (; next < end && next < roster; ++next) _settleSeat(round, _claim(round, next));
         if (next < end) _settleAuthorities(round, next - roster, end - roster);

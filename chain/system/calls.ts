@@ -9,12 +9,33 @@ import {
   type Commitment,
   type ContractCall,
   type Judgement,
+  LEAF_BYTES,
   LEARNING_ROUNDS_ADDRESS,
   REWARDS_ADDRESS,
   TRAINERS_ADDRESS,
   type Verdict,
 } from './api.ts';
 import { VERDICT_CODES } from './words.ts';
+
+/**
+ * Gas limits that suffice whichever turn a call takes: an estimate made before others' transactions can be too low, since the
+ * last commit ends the phase and the last judgement slashes. Measured at 64 trainers and 100 authorities, with room.
+ */
+export const CALL_GAS = {
+  register: 400_000n,
+  verdict: 600_000n,
+  judge: 600_000n,
+  attest: 600_000n,
+  claimCredit: 200_000n,
+} as const;
+
+/** Gas of a byte of leaves: calldata at its floor price (EIP-7623), the log, and copying. */
+const GAS_PER_LEAF_BYTE = 60;
+
+/** As {@link CALL_GAS} for a commit, which grows with the steps whose leaves it carries. */
+export function commitGas(steps: number): bigint {
+  return BigInt(400_000 + steps * LEAF_BYTES * GAS_PER_LEAF_BYTE);
+}
 
 function trainersCall(data: Uint8Array, value: bigint = 0n): ContractCall {
   return { to: TRAINERS_ADDRESS, data, value };

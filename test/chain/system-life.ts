@@ -34,7 +34,12 @@ export async function openRound(world: World): Promise<RoundRecord> {
   throw new Error('no round opened');
 }
 
-export function commitmentOf(world: World, round: RoundRecord, trainer: Hex, changes: Partial<Commitment> = {}): Commitment {
+export function commitmentOf(
+  world: World,
+  round: RoundRecord,
+  trainer: Hex,
+  changes: Partial<Commitment> = {},
+): Commitment {
   const { kernelSpec, programHash, steps } = world.parameters;
   return {
     round: round.round,
@@ -59,12 +64,26 @@ export function authority(world: World, index: number): Hex {
   return present(world.authorities[index], `authority ${index}`).address;
 }
 
-export function giveVerdict(world: World, by: number, round: number, trainer: Hex, verdict: VerdictKind, step: number = 0): Promise<Sent> {
+export function giveVerdict(
+  world: World,
+  by: number,
+  round: number,
+  trainer: Hex,
+  verdict: VerdictKind,
+  step: number = 0,
+): Promise<Sent> {
   const call = verdictCall({ round, trainer, verdict, step, digest: hashOf(`digest ${by} ${trainer}`) });
   return world.send(authority(world, by), call);
 }
 
-export function giveJudgement(world: World, by: number, round: number, trainer: Hex, step: number, invalid: boolean): Promise<Sent> {
+export function giveJudgement(
+  world: World,
+  by: number,
+  round: number,
+  trainer: Hex,
+  step: number,
+  invalid: boolean,
+): Promise<Sent> {
   return world.send(authority(world, by), judgeCall({ round, trainer, step, invalid }));
 }
 
@@ -87,7 +106,11 @@ export function attestationOf(round: number, changes: Partial<Attestation> = {})
 }
 
 /** Equal attestations from the first `count` authorities. */
-export async function attest(world: World, attestation: Attestation, count: number = world.authorities.length): Promise<void> {
+export async function attest(
+  world: World,
+  attestation: Attestation,
+  count: number = world.authorities.length,
+): Promise<void> {
   for (let by = 0; by < count; by++) await world.send(authority(world, by), attestCall(attestation));
 }
 

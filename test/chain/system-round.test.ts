@@ -4,7 +4,14 @@ import test from 'ava';
 import { concat, toHex, u64be, utf8 } from '../../base/bytes.ts';
 import { keccak256 } from '../../base/hash.ts';
 import { present } from '../../base/check.ts';
-import { attestCall, commitCall, registerCall, releaseVestedCall, requestExitCall, setCapacityCall } from '../../chain/system/calls.ts';
+import {
+  attestCall,
+  commitCall,
+  registerCall,
+  releaseVestedCall,
+  requestExitCall,
+  setCapacityCall,
+} from '../../chain/system/calls.ts';
 import { readClaim, readModel, readRound, readSupply, readTrainer } from '../../chain/system/views.ts';
 import {
   STAKE,
@@ -37,11 +44,14 @@ test('the roster freezes one block before the seed of the round exists', async (
   const frozen = await current(world);
   t.is(frozen.phase, 'frozen');
   t.is(frozen.seed, `0x${'00'.repeat(32)}`);
-  t.deepEqual(frozen.roster.map(({ trainer, capacity }) => [trainer, capacity]), [
-    [trainerAt(0), 1],
-    [trainerAt(1), 4],
-    [trainerAt(2), 2],
-  ]);
+  t.deepEqual(
+    frozen.roster.map(({ trainer, capacity }) => [trainer, capacity]),
+    [
+      [trainerAt(0), 1],
+      [trainerAt(1), 4],
+      [trainerAt(2), 2],
+    ],
+  );
   await world.ok(trainerAt(1), setCapacityCall(64));
   await world.block();
   const open = await current(world);
@@ -80,7 +90,10 @@ test('a round of three trainers and four authorities moves the model and pays by
   const trainer = await readTrainer(world.view, trainerAt(1));
   t.is(trainer.accepted, 1);
   t.is(trainer.unvestedGwei, paid - (paid + 3n) / 4n, 'a quarter is released at once when vesting takes 4 rounds');
-  t.is((await readSupply(world.view)).mintedGwei, ((share / 4n + 3n) / 4n) * 2n + (paid + 3n) / 4n + (emission * 1_200n) / 10_000n);
+  t.is(
+    (await readSupply(world.view)).mintedGwei,
+    ((share / 4n + 3n) / 4n) * 2n + (paid + 3n) / 4n + (emission * 1_200n) / 10_000n,
+  );
 });
 
 test('minted amounts reach wallets through withdrawals, sixteen in a block', async (t) => {
@@ -179,10 +192,12 @@ test('a trainer that never commits is missed, then paused, and the others go on 
   await register(world, 3);
   for (let number = 0; number < 2; number++) {
     const round = await openRound(world);
-    for (const index of [0, 1]) await world.ok(trainerAt(index), commitCall(commitmentOf(world, round, trainerAt(index))));
+    for (const index of [0, 1])
+      await world.ok(trainerAt(index), commitCall(commitmentOf(world, round, trainerAt(index))));
     await world.blocks(world.parameters.trainBlocks);
     t.is((await current(world)).phase, 'auditing');
-    for (const index of [0, 1]) for (const by of [0, 1, 2, 3]) await giveVerdict(world, by, number, trainerAt(index), 'valid');
+    for (const index of [0, 1])
+      for (const by of [0, 1, 2, 3]) await giveVerdict(world, by, number, trainerAt(index), 'valid');
     await attest(world, attestationOf(number));
     await world.block();
   }
@@ -201,7 +216,10 @@ test('a round in which nobody commits is void and pays nothing', async (t) => {
   const round = await readRound(world.view, 0);
   t.is(round.outcome, 'void');
   t.is(round.emissionGwei, 0n);
-  t.deepEqual(round.roster.map(({ status }) => status), ['missed', 'missed', 'missed']);
+  t.deepEqual(
+    round.roster.map(({ status }) => status),
+    ['missed', 'missed', 'missed'],
+  );
   t.is((await readSupply(world.view)).mintedGwei, 0n);
 });
 
@@ -214,7 +232,10 @@ test('claims without a quorum of verdicts at the audit deadline are unresolved a
   await world.blocks(world.parameters.auditBlocks + 1);
   const done = await readRound(world.view, 0);
   t.is(done.outcome, 'void');
-  t.deepEqual(done.roster.map(({ status }) => status), ['unresolved', 'unresolved', 'unresolved']);
+  t.deepEqual(
+    done.roster.map(({ status }) => status),
+    ['unresolved', 'unresolved', 'unresolved'],
+  );
   const trainer = await readTrainer(world.view, trainerAt(0));
   t.is(trainer.unresolved, 1);
   t.is(trainer.consecutiveMisses, 0, 'silent authorities are not the trainer’s failure');
