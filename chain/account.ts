@@ -63,7 +63,10 @@ export function unpackAccount(bytes: Uint8Array): AccountRecord | null {
   if (bytes.length === 0) return null;
   const [flags = 0, nonceLength = 0, balanceLength = 0] = bytes;
   let at = 3;
-  const take = (length: number) => bytes.slice(at, (at += length));
+  const take = (length: number) => {
+    at += length;
+    return bytes.slice(at - length, at);
+  };
   const nonce = toBigInt(take(nonceLength));
   const balance = toBigInt(take(balanceLength));
   const storageRoot = (flags & HAS_ROOT) === 0 ? EMPTY_TRIE_ROOT : take(32);

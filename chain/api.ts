@@ -145,7 +145,7 @@ export type TransactionRecord = Readonly<{
   baseFeePerGas: bigint;
 }>;
 
-/** Which block's post-state or data is asked for: a height. `chain.head().header.number` is the latest. */
+/** A height; `chain.head().header.number` is the latest. */
 export type BlockNumber = number;
 
 /** Newest first. `role` says how the address took part. Withdrawals have `hash` null and `index` their position. */
@@ -449,11 +449,9 @@ export type SystemHooks = Readonly<{
   /** Calls of block `number`, which pays `paid` withdrawals. */
   calls(number: number, paid: number): readonly SystemCall[];
   /** First `max` unpaid rewards in the parent's state, by `view` (a read-only call on it). */
-  rewards(
-    view: (call: SystemCall) => Promise<Uint8Array>,
-    max: number,
-  ): Promise<readonly Readonly<{ address: Address; amountGwei: bigint }>[]>;
+  rewards(view: (call: SystemCall) => Promise<Uint8Array>, max: number): Promise<readonly DueReward[]>;
 }>;
+export type DueReward = Readonly<{ address: Address; amountGwei: bigint }>;
 
 export type OpenOptions = Readonly<{
   /** Folder of the level database. */
@@ -486,7 +484,6 @@ export type ChainLimits = Readonly<{
   logsCriteria: number;
   historyPage: number;
   proofSlots: number;
-  /** Candidates of the next height kept by hash. */
   candidates: number;
   poolExecutablePerAccount: number;
   poolQueuedPerAccount: number;
@@ -497,8 +494,6 @@ export type ChainLimits = Readonly<{
   poolPriceBump: number;
   poolMinimumTip: bigint;
   poolTimeToLiveMs: number;
-  /** Headers kept decoded in memory. */
   headerCache: number;
-  /** Accounts and slots kept decoded in memory. */
   stateCache: number;
 }>;

@@ -58,8 +58,11 @@ export function blockRecord(parts: Omit<BlockRecord, 'hash' | 'size'>): BlockRec
   return { ...parts, hash: headerHash(parts.header), size: executionBlockRlp(parts).length };
 }
 
-/** Decodes wire bytes; Faults name the field. `senders`, when known, spare the signature recovery. */
-export function decodeBlock(wire: Uint8Array, bounds: BlockBounds, senders?: readonly Address[]): Result<BlockRecord> {
+/** What spares decoding or signature recovery: senders by index, or transactions by hash (the pool's). */
+export type Known = Readonly<{ senders?: readonly Address[]; transaction?: (hash: Hash) => Transaction | null }>;
+
+/** Decodes wire bytes; Faults name the field. */
+export function decodeBlock(wire: Uint8Array, bounds: BlockBounds, known: Known = {}): Result<BlockRecord> {
   if (wire.length > bounds.blockBytes) {
     return fault('blockTooLarge', `block: ${wire.length} bytes, limit ${bounds.blockBytes}`, { bytes: wire.length });
   }
@@ -71,7 +74,7 @@ export function decodeBlock(wire: Uint8Array, bounds: BlockBounds, senders?: rea
   const header = headerFromItems(headerItem);
   if (!header.ok) return header;
   if (!Array.isArray(transactionItems)) return fault('badBlock', 'block.transactions: not a list');
-  const transactions = decodeTransactions(transactionItems, bounds, senders);
+  const transactions = decodeTransactions(transactionItems, bounds, known);
   if (!transactions.ok) return transactions;
   if (!Array.isArray(withdrawalItems)) return fault('badBlock', 'block.withdrawals: not a list');
   const withdrawals = decodeWithdrawals(withdrawalItems, bounds);
@@ -93,11 +96,7 @@ export function decodeBlock(wire: Uint8Array, bounds: BlockBounds, senders?: rea
   );
 }
 
-function decodeTransactions(
-  items: readonly Item[],
-  bounds: BlockBounds,
-  senders?: readonly Address[],
-): Result<Transaction[]> {
+function decodeTransactions(items: readonly Item[], bounds: BlockBounds, known: Known): Result<Transaction[]> {
   const out: Transaction[] = [];
   for (const [index, item] of items.entries()) {
     // A list is a legacy transaction, a byte string a typed one; typed bytes inside a list would decode as legacy.
@@ -112,7 +111,12 @@ function decodeTransactions(
         { index },
       );
     }
-    const decoded = decodeTransaction(raw, senders?.[index]);
+    const pooled = known.transaction?.(keccakHex(raw)) ?? null;
+    if (pooled !== null) {
+      out.push(pooled);
+      continue;
+    }
+    const decoded = decodeTransaction(raw, known.senders?.[index]);
     if (!decoded.ok)
       return fault(decoded.code, `block.transactions[${index}]: ${decoded.message}`, { ...decoded.fields, index });
     out.push(decoded.value);

@@ -220,6 +220,8 @@ function workshop(core: Core): Workshop {
     store,
     limits,
     system,
+    pooled: (hash) => core.pool.get(hash),
+    candidate: (hash) => core.candidates.get(hash) ?? null,
     async view(call) {
       const request = { from: SYSTEM_ADDRESS, to: call.to, data: call.data };
       const ran = unwrap(await core.machines.lend((one) => runMessage(one, here, request, limits)));
@@ -371,7 +373,10 @@ function writes(
     buildBlock: (request) =>
       core.queue.run(async () => {
         const ready = usable(core);
-        return ready.ok ? keep(core, await build(workshop(core), parentOf(core), request)) : ready;
+        if (!ready.ok) return ready;
+        const built = await build(workshop(core), parentOf(core), request);
+        if (built.ok) dropInvalid(core, built.value);
+        return keep(core, built);
       }),
     validateBlock: (wire, test) => core.queue.run(() => judge(wire, test)),
     candidate: (hash) => core.candidates.get(hash) ?? null,

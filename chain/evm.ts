@@ -1,11 +1,11 @@
 // Owns the EVM library: its one configuration (Prague, fast crypto), its block object, its instances over a journal.
 
-import { createBlock, type Block } from '@ethereumjs/block';
+import { type Block, createBlock, paramsBlock } from '@ethereumjs/block';
 import { type Common, createCustomCommon, Hardfork, Mainnet } from '@ethereumjs/common';
-import { createEVM, type EVM } from '@ethereumjs/evm';
-import { createTxFromRLP, type TypedTransaction } from '@ethereumjs/tx';
+import { createEVM, type EVM, paramsEVM } from '@ethereumjs/evm';
+import { createTxFromRLP, paramsTx, type TypedTransaction } from '@ethereumjs/tx';
 import { Address as EvmAddress } from '@ethereumjs/util';
-import { createVM, runTx, type RunTxResult, type VM } from '@ethereumjs/vm';
+import { createVM, paramsVM, type RunTxResult, runTx, type VM } from '@ethereumjs/vm';
 import { concat, fromHex, toHex } from '../base/bytes.ts';
 import { check } from '../base/check.ts';
 import { secp256k1 } from '../base/keys.ts';
@@ -43,7 +43,7 @@ function parityOf(v: bigint, chainId: bigint | undefined): number {
 }
 
 export function createCommon(chainId: number, hardfork: Hardfork = Hardfork.Prague): Common {
-  return createCustomCommon({ chainId, name: 'pol' }, Mainnet, {
+  const common = createCustomCommon({ chainId, name: 'pol' }, Mainnet, {
     hardfork,
     customCrypto: {
       keccak256,
@@ -51,6 +51,12 @@ export function createCommon(chainId: number, hardfork: Hardfork = Hardfork.Prag
       ecrecover: (digest, v, r, s, id) => recoverPublicKey(digest, parityOf(v, id), r, s),
     },
   });
+  for (const params of [paramsTx, paramsBlock, paramsEVM, paramsVM]) common.updateParams(params);
+  // The library copies and merges all of this again for each transaction and header, a tenth of a block's time. Here one
+  // configuration serves for good: its hardfork never changes.
+  common.copy = () => common;
+  common.updateParams = () => {};
+  return common;
 }
 
 const NO_STATE: StateSource = { account: () => null, storage: () => new Uint8Array(0), code: () => new Uint8Array(0) };

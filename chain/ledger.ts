@@ -208,7 +208,7 @@ export class Ledger {
     const [wire, bytes] = this.#body(number);
     const senders: Address[] = [];
     for (let at = 0; at < bytes.length; at += 20) senders.push(toHex(bytes.subarray(at, at + 20)));
-    return cacheInto(this.#blocks, BLOCK_CACHE, number, unwrap(decodeBlock(wire, this.#limits, senders)));
+    return cacheInto(this.#blocks, BLOCK_CACHE, number, unwrap(decodeBlock(wire, this.#limits, { senders })));
   }
 
   #outcomes(number: number): Readonly<{ outcomes: Outcome[]; systemLogs: RawLog[] }> {

@@ -23,6 +23,7 @@ export const DEFAULT_LIMITS: ChainLimits = {
   logsCriteria: 1_000,
   historyPage: 100,
   proofSlots: 1_024,
+  /** Candidates of the next height kept by hash. */
   candidates: 8,
   poolExecutablePerAccount: 1_024,
   poolQueuedPerAccount: 64,
@@ -33,6 +34,7 @@ export const DEFAULT_LIMITS: ChainLimits = {
   poolMinimumTip: 0n,
   /** Milliseconds: 3 hours, as geth. */
   poolTimeToLiveMs: 3 * 3_600_000,
+  /** Headers kept decoded in memory. */
   headerCache: 1_024,
   /** Accounts and slots, each: about 40 MB when full. */
   stateCache: 100_000,

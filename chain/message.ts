@@ -57,7 +57,7 @@ export async function runMessage(
     authorizationList: null,
   });
   const floor = floorGas(input);
-  const least = owed > floor ? owed : floor;
+  const least = greater(owed, floor);
   if (gas < least)
     return fault('intrinsicGas', `intrinsic gas too low: have ${gas}, want ${least}`, { have: gas, want: least });
   const unpaid = await charge(journal, from, gas * price.value, request);
@@ -83,6 +83,8 @@ export async function runMessage(
     await settle(machine);
   }
 }
+
+const greater = (a: bigint, b: bigint): bigint => (a < b ? b : a);
 
 /** What one gas costs. A message without fees costs nothing and sees a base fee of 0, as in geth. */
 function gasPrice(request: CallRequest, baseFee: bigint): Result<bigint> {
@@ -174,7 +176,7 @@ function finish(result: EVMResult, owed: bigint, floor: bigint, request: CallReq
   const allowed = spent / REFUND_QUOTIENT;
   const earned = execResult.gasRefund ?? 0n;
   const refund = earned < allowed ? earned : allowed;
-  const gasUsed = spent - refund > floor ? spent - refund : floor;
+  const gasUsed = greater(spent - refund, floor);
   const error = execResult.exceptionError?.error;
   const returned = execResult.returnValue;
   const failure =

@@ -45,6 +45,10 @@ export type Workshop = Readonly<{
   limits: ChainLimits;
   system: SystemHooks;
   view: Parameters<SystemHooks['rewards']>[0];
+  /** A transaction of the pool, already decoded. */
+  pooled(hash: Hash): Transaction | null;
+  /** A candidate of this height that already ran. */
+  candidate(hash: Hash): Candidate | null;
 }>;
 
 /** Bytes of a block that are not transactions: header, withdrawals, certificate, proof, with room to spare. */
@@ -188,11 +192,13 @@ export async function validate(
   wire: Uint8Array,
   judge?: BlockCheck,
 ): Promise<Result<Candidate>> {
-  const decoded = decodeBlock(wire, shop.limits);
+  const decoded = decodeBlock(wire, shop.limits, { transaction: shop.pooled });
   if (!decoded.ok) return decoded;
   const block = decoded.value;
   const wrong = wrongHeader(block, parent) ?? (await judge?.(block, parent.block.header)) ?? null;
   if (wrong !== null) return wrong;
+  const ready = shop.candidate(block.hash);
+  if (ready !== null && equal(ready.wire, wire)) return success(ready);
   const due = await dueWithdrawals(shop, parent);
   const unpaid = wrongWithdrawals(block, due);
   if (unpaid !== null) return unpaid;
