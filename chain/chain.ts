@@ -361,6 +361,13 @@ function reads(
   };
 }
 
+/** Transactions the EVM library refused would be tried in every block; a nonce that does not fit yet may fit later. */
+function dropInvalid(core: Core, candidate: Candidate): void {
+  for (const { hash, fault: reason } of candidate.left) {
+    if (reason.code === 'invalidTransaction' && !reason.message.includes('nonce')) core.pool.remove(hash);
+  }
+}
+
 function writes(
   core: Core,
 ): Pick<Chain, 'nextBaseFee' | 'buildBlock' | 'validateBlock' | 'candidate' | 'commit' | 'importBlock'> {
