@@ -18,7 +18,15 @@ const settings = {
   evmVersion: 'cancun',
   metadata: { bytecodeHash: 'none', appendCBOR: false },
   outputSelection: {
-    '*': { '*': ['abi', 'evm.bytecode.object', 'evm.deployedBytecode.object', 'evm.deployedBytecode.immutableReferences', 'storageLayout'] },
+    '*': {
+      '*': [
+        'abi',
+        'evm.bytecode.object',
+        'evm.deployedBytecode.object',
+        'evm.deployedBytecode.immutableReferences',
+        'storageLayout',
+      ],
+    },
   },
 };
 
@@ -51,7 +59,8 @@ function compile() {
   const contracts = {};
   for (const name of deployed) {
     const { abi, evm, storageLayout } = output.contracts[`${name}.sol`][name];
-    if (Object.keys(evm.deployedBytecode.immutableReferences ?? {}).length > 0) throw new Error(`${name}: immutables are not allowed`);
+    if (Object.keys(evm.deployedBytecode.immutableReferences ?? {}).length > 0)
+      throw new Error(`${name}: immutables are not allowed`);
     contracts[name] = {
       abi,
       creationBytecode: `0x${evm.bytecode.object}`,

@@ -188,7 +188,11 @@ export function decodeReturn<const abi extends Abi, name extends ContractFunctio
   functionName: name,
   returned: Uint8Array,
 ): ContractFunctionReturnType<abi, AbiStateMutability, name> {
-  const decoded: unknown = decodeFunctionResult({ abi: abi as Abi, functionName: functionName as string, data: toHex(returned) });
+  const decoded: unknown = decodeFunctionResult({
+    abi: abi as Abi,
+    functionName: functionName as string,
+    data: toHex(returned),
+  });
   return decoded as ContractFunctionReturnType<abi, AbiStateMutability, name>;
 }
 
@@ -200,7 +204,12 @@ export function decodeLog<const abi extends Abi>(
   const [signature, ...rest] = log.topics;
   if (signature === undefined) return null;
   try {
-    const decoded: unknown = decodeEventLog({ abi: abi as Abi, data: log.data, topics: [signature, ...rest], strict: true });
+    const decoded: unknown = decodeEventLog({
+      abi: abi as Abi,
+      data: log.data,
+      topics: [signature, ...rest],
+      strict: true,
+    });
     return decoded as DecodeEventLogReturnType<abi, ContractEventName<abi>, Hex[], Hex, true>;
   } catch {
     return null; // A foreign signature or a damaged log: not one of ours.
@@ -220,6 +229,7 @@ export function decodeRevert(returned: Uint8Array): Readonly<{ name: string; arg
 
 /** ABI-encoded constructor arguments, to be put after the creation bytecode. */
 export function encodeConstructor(abi: Abi, args: readonly unknown[]): Uint8Array {
-  const constructor = abi.find((item) => item.type === 'constructor');
-  return constructor === undefined ? new Uint8Array(0) : fromHex(encodeAbiParameters(constructor.inputs, args));
+  const item = abi.find(({ type }) => type === 'constructor');
+  if (item?.type !== 'constructor') return new Uint8Array(0);
+  return fromHex(encodeAbiParameters(item.inputs, args));
 }

@@ -138,7 +138,12 @@ function decodeRoundLog(log: SystemLog): RoundEvent | null {
       return { kind: 'phaseChanged', round, phase: phaseOf(args.phase), deadline: Number(args.deadline) };
     case 'Committed': {
       const { round: _, trainer, leaves, ...hashes } = args;
-      return { kind: 'committed', round, trainer: low(trainer), commitment: { round, ...hashes, leaves: fromHex(leaves) } };
+      return {
+        kind: 'committed',
+        round,
+        trainer: low(trainer),
+        commitment: { round, ...hashes, leaves: fromHex(leaves) },
+      };
     }
     case 'VerdictGiven': {
       const { trainer, authority, verdict, step, digest } = args;
@@ -147,7 +152,12 @@ function decodeRoundLog(log: SystemLog): RoundEvent | null {
     }
     case 'Attested': {
       const { authority, modelRoot, heldOutMicroNats, checkpoint } = args;
-      const seen = { round, modelRoot, heldOutMicroNats: Number(heldOutMicroNats), checkpoint: checkpointOf(checkpoint) };
+      const seen = {
+        round,
+        modelRoot,
+        heldOutMicroNats: Number(heldOutMicroNats),
+        checkpoint: checkpointOf(checkpoint),
+      };
       return { kind: 'attested', round, authority: low(authority), attestation: seen };
     }
     case 'Finalised': {
@@ -187,7 +197,8 @@ function decodeTrainerLog(log: SystemLog): TrainerEvent | null {
   const decoded = decodeLog(trainersAbi, log);
   if (decoded === null) return null;
   const { eventName, args } = decoded;
-  if (eventName === 'CreditClaimed') return { kind: 'creditClaimed', account: low(args.account), amountWei: args.amountWei };
+  if (eventName === 'CreditClaimed')
+    return { kind: 'creditClaimed', account: low(args.account), amountWei: args.amountWei };
   const trainer = low(args.trainer);
   switch (eventName) {
     case 'Registered':
@@ -240,7 +251,12 @@ function decodeAuthorityLog(log: SystemLog): LedgerEvent | null {
   switch (eventName) {
     case 'SetDecided': {
       const { version, activeFrom, accounts } = args;
-      return { kind: 'setDecided', version: Number(version), activeFrom: Number(activeFrom), accounts: accounts.map(low) };
+      return {
+        kind: 'setDecided',
+        version: Number(version),
+        activeFrom: Number(activeFrom),
+        accounts: accounts.map(low),
+      };
     }
     case 'Proposed': {
       const { proposal, by, add, account, publicKey } = args;

@@ -92,7 +92,11 @@ export async function systemGenesisAlloc(
     version: 0,
     roundPlusOne: 0n,
     heldOutMicroNats: BigInt(parameters.genesisHeldOutMicroNats),
-    checkpoint: { blobId: genesisCheckpoint.blobId, sha256Hash: genesisCheckpoint.sha256, size: genesisCheckpoint.size },
+    checkpoint: {
+      blobId: genesisCheckpoint.blobId,
+      sha256Hash: genesisCheckpoint.sha256,
+      size: genesisCheckpoint.size,
+    },
   };
   const rules = { ...parameters, gateMicroNats: BigInt(parameters.gateMicroNats) };
   const stake = { ...parameters, unbondingBlocks: BigInt(parameters.unbondingBlocks) };

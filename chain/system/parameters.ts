@@ -12,9 +12,15 @@ const U32 = 0xffff_ffff;
 /** Blocks: a year of 1 s blocks, so that no deadline overflows. */
 const MOST_BLOCKS = 31_536_000;
 
-type NumberField = { [K in keyof LearningParameters]: LearningParameters[K] extends number ? K : never }[keyof LearningParameters];
-type BigField = { [K in keyof LearningParameters]: LearningParameters[K] extends bigint ? K : never }[keyof LearningParameters];
-type HashField = { [K in keyof LearningParameters]: LearningParameters[K] extends Hex ? K : never }[keyof LearningParameters];
+type NumberField = {
+  [K in keyof LearningParameters]: LearningParameters[K] extends number ? K : never;
+}[keyof LearningParameters];
+type BigField = {
+  [K in keyof LearningParameters]: LearningParameters[K] extends bigint ? K : never;
+}[keyof LearningParameters];
+type HashField = {
+  [K in keyof LearningParameters]: LearningParameters[K] extends Hex ? K : never;
+}[keyof LearningParameters];
 
 const NUMBERS: Readonly<Record<NumberField, Range>> = {
   minTrainers: [1, 64],
@@ -56,7 +62,13 @@ const BIGS: Readonly<Record<BigField, BigRange>> = {
   roundCapGwei: [0n, 10n ** 15n],
 };
 
-const HASHES: readonly HashField[] = ['kernelSpec', 'programHash', 'datasetHash', 'trainingConfigHash', 'genesisModelRoot'];
+const HASHES: readonly HashField[] = [
+  'kernelSpec',
+  'programHash',
+  'datasetHash',
+  'trainingConfigHash',
+  'genesisModelRoot',
+];
 
 const NO_HASH: Hex = `0x${'00'.repeat(32)}`;
 
@@ -155,7 +167,8 @@ export function checkLearningParameters(parameters: LearningParameters): Result<
   }
   for (const [field, [least, most]] of Object.entries(BIGS)) {
     const value = parameters[field as BigField];
-    if (typeof value !== 'bigint' || value < least || value > most) return refuse(field, `must be from ${least} to ${most}`);
+    if (typeof value !== 'bigint' || value < least || value > most)
+      return refuse(field, `must be from ${least} to ${most}`);
   }
   for (const field of HASHES) {
     if (!isHex(parameters[field], 32)) return refuse(field, 'must be 0x and 32 bytes of hex');
@@ -181,7 +194,9 @@ function checkTogether(parameters: LearningParameters): Result<LearningParameter
 /** The JSON form that {@link parseLearningParameters} reads: bigints as decimal strings. */
 export function learningParametersJson(parameters: LearningParameters): Readonly<Record<string, unknown>> {
   const { genesisCheckpoint, ...rest } = parameters;
-  const out: Record<string, unknown> = { genesisCheckpoint: { ...genesisCheckpoint, size: `${genesisCheckpoint.size}` } };
+  const out: Record<string, unknown> = {
+    genesisCheckpoint: { ...genesisCheckpoint, size: `${genesisCheckpoint.size}` },
+  };
   for (const [field, value] of Object.entries(rest)) out[field] = typeof value === 'bigint' ? `${value}` : value;
   return out;
 }

@@ -1,7 +1,15 @@
 // Owns the numbers the contracts store for statuses, phases and verdicts, turned into the words of api.ts.
 
 import { present } from '../../base/check.ts';
-import type { ClaimStatus, DisputeState, MintReason, RoundOutcome, RoundPhase, TrainerStatus, VerdictKind } from './api.ts';
+import type {
+  ClaimStatus,
+  DisputeState,
+  MintReason,
+  RoundOutcome,
+  RoundPhase,
+  TrainerStatus,
+  VerdictKind,
+} from './api.ts';
 
 // Each list is in the order of the Solidity enumeration it mirrors.
 const PHASES: readonly RoundPhase[] = ['idle', 'frozen', 'training', 'auditing', 'attesting', 'settling', 'done'];

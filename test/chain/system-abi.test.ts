@@ -1,27 +1,43 @@
 // Owns the tests of the bindings themselves: ABI against the compiler, parameters, genesis accounts, decoding of foreign bytes.
 
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { toEventSelector } from 'viem';
 import { type Hex, fromHex, toHex, u256be } from '../../base/bytes.ts';
 import { unwrap } from '../../base/fault.ts';
+import { keccak256 } from '../../base/hash.ts';
 import { authoritiesAbi, decodeRevert, learningRoundsAbi, rewardsAbi, trainersAbi } from '../../chain/system/abi.ts';
 import { LEARNING_ROUNDS_ADDRESS, REWARDS_ADDRESS, TRAINERS_ADDRESS } from '../../chain/system/api.ts';
 import { type ContractName, compiledContracts } from '../../chain/system/bytecode.ts';
 import { decodeSystemLog } from '../../chain/system/events.ts';
 import { systemGenesisAlloc } from '../../chain/system/genesis-alloc.ts';
 import { systemHooks } from '../../chain/system/hooks.ts';
-import { defaultLearningParameters, learningParametersJson, parseLearningParameters } from '../../chain/system/parameters.ts';
+import {
+  defaultLearningParameters,
+  learningParametersJson,
+  parseLearningParameters,
+} from '../../chain/system/parameters.ts';
 import { readModel, readParameters } from '../../chain/system/views.ts';
 import { authorityOf, hashOf, openWorld, testParameters } from './system-world.ts';
 
-type Item = Readonly<{ type: string; name?: string; stateMutability?: string; inputs?: readonly Item[]; outputs?: readonly Item[]; components?: readonly Item[]; indexed?: boolean }>;
+type Item = Readonly<{
+  type: string;
+  name?: string;
+  stateMutability?: string;
+  inputs?: readonly Item[];
+  outputs?: readonly Item[];
+  components?: readonly Item[];
+  indexed?: boolean;
+}>;
 
 /** An ABI item as one line of text: kinds, names, types and order of everything a client relies on. */
 function lineOf(item: Item): string {
   const list = (items: readonly Item[] | undefined): string =>
     (items ?? [])
-      .map(({ type, name, indexed, components }) => `${type}${list(components)}${indexed ? ' indexed' : ''} ${name ?? ''}`)
+      .map(
+        ({ type, name, indexed, components }) => `${type}${list(components)}${indexed ? ' indexed' : ''} ${name ?? ''}`,
+      )
       .join(', ');
   return `${item.type} ${item.name ?? ''}(${list(item.inputs)}) ${item.stateMutability ?? ''} (${list(item.outputs)})`;
 }
@@ -40,13 +56,38 @@ for (const [name, abi] of Object.entries(ABIS)) {
   });
 }
 
+test('the bytecode is the one the protocol names, so a change of it is a change of the protocol', (t) => {
+  const root = new URL('../../../', import.meta.url);
+  const document = readFileSync(new URL('docs/protocol/system-contracts.md', root), 'utf8');
+  for (const [name, { runtimeBytecode }] of Object.entries(compiledContracts())) {
+    const hash = toHex(keccak256(fromHex(runtimeBytecode)));
+    t.true(document.includes(`| ${name} | ${runtimeBytecode.length / 2 - 1} | \`${hash}\` |`), `${name} is ${hash}`);
+  }
+});
+
+test('the protocol document names every parameter', (t) => {
+  const document = readFileSync(new URL('../../../docs/protocol/system-contracts.md', import.meta.url), 'utf8');
+  const table = document.slice(document.indexOf('## 8.'), document.indexOf('## 9.'));
+  for (const field of Object.keys(testParameters)) t.true(table.includes(field), `${field} is not in the table`);
+});
+
 test('the queue lies in storage where the chain reads it', (t) => {
-  const slots = Object.fromEntries(compiledContracts().Rewards.storage.map(({ label, slot, offset }) => [label, [slot, offset]]));
-  t.deepEqual([slots['head'], slots['tail'], slots['entries']], [[0, 0], [0, 8], [3, 0]]);
+  const slots = Object.fromEntries(
+    compiledContracts().Rewards.storage.map(({ label, slot, offset }) => [label, [slot, offset]]),
+  );
+  t.deepEqual(
+    [slots['head'], slots['tail'], slots['entries']],
+    [
+      [0, 0],
+      [0, 8],
+      [3, 0],
+    ],
+  );
 });
 
 test('each contract fits the size limit of other EVM chains (EIP-170)', (t) => {
-  for (const { runtimeBytecode } of Object.values(compiledContracts())) t.true(runtimeBytecode.length / 2 - 1 <= 24_576);
+  for (const { runtimeBytecode } of Object.values(compiledContracts()))
+    t.true(runtimeBytecode.length / 2 - 1 <= 24_576);
 });
 
 test('genesis accounts depend on nothing but parameters and authorities', async (t) => {
@@ -60,12 +101,20 @@ test('genesis accounts depend on nothing but parameters and authorities', async 
   const hooks = unwrap(await systemHooks(testParameters, [authorityOf(0)]));
   t.is(Object.keys(hooks.alloc).length, 4);
   t.is(hooks.calls(1, 0).length, 1);
-  t.deepEqual(hooks.calls(1, 2).map(({ to }) => to), [REWARDS_ADDRESS, LEARNING_ROUNDS_ADDRESS]);
+  t.deepEqual(
+    hooks.calls(1, 2).map(({ to }) => to),
+    [REWARDS_ADDRESS, LEARNING_ROUNDS_ADDRESS],
+  );
 });
 
 test('what genesis puts in is what the views read out', async (t) => {
   const checkpoint = { blobId: hashOf('blob'), sha256: hashOf('sha'), size: 12n };
-  const changes = { genesisHeldOutMicroNats: 6_931_472, genesisCheckpoint: checkpoint, outerEtaNumerator: 7, outerEtaShift: 3 };
+  const changes = {
+    genesisHeldOutMicroNats: 6_931_472,
+    genesisCheckpoint: checkpoint,
+    outerEtaNumerator: 7,
+    outerEtaShift: 3,
+  };
   const world = await openWorld(4, changes);
   const { genesisModelRoot, genesisHeldOutMicroNats, genesisCheckpoint, ...stored } = world.parameters;
   t.deepEqual(await readParameters(world.view), stored);
@@ -78,7 +127,13 @@ test('what genesis puts in is what the views read out', async (t) => {
   });
 });
 
-const HASHES = { kernelSpec: hashOf('a'), programHash: hashOf('b'), datasetHash: hashOf('c'), trainingConfigHash: hashOf('d'), genesisModelRoot: hashOf('e') };
+const HASHES = {
+  kernelSpec: hashOf('a'),
+  programHash: hashOf('b'),
+  datasetHash: hashOf('c'),
+  trainingConfigHash: hashOf('d'),
+  genesisModelRoot: hashOf('e'),
+};
 
 test('parameters come back from their JSON form as they were, and defaults fill what is left out', (t) => {
   const text = JSON.stringify(learningParametersJson(testParameters));
@@ -106,7 +161,10 @@ test('parameters are refused by the name of the field and its limit', (t) => {
     [{ ...HASHES, programHash: 7 }, /learning\.programHash/],
     [{ ...HASHES, genesisModelRoot: `0x${'0'.repeat(64)}` }, /learning\.genesisModelRoot: must not be zero/],
     [{ ...HASHES, genesisCheckpoint: 1 }, /learning\.genesisCheckpoint: must be an object/],
-    [{ ...HASHES, genesisCheckpoint: { blobId: '0x', sha256: hashOf('a'), size: 1 } }, /learning\.genesisCheckpoint\.blobId/],
+    [
+      { ...HASHES, genesisCheckpoint: { blobId: '0x', sha256: hashOf('a'), size: 1 } },
+      /learning\.genesisCheckpoint\.blobId/,
+    ],
     [{ ...HASHES, __proto__x: 1 }, /is no parameter/],
   ];
   for (const [json, message] of cases) {
@@ -127,7 +185,11 @@ test('logs and reverts that are not the contracts’ decode to null', (t) => {
     { address: REWARDS_ADDRESS, topics: [hashOf('other')], data: '0x' },
   ];
   for (const log of cases) t.is(decodeSystemLog(log), null);
-  const real = { address: REWARDS_ADDRESS, topics: [minted, word, toHex(u256be(0n))], data: `0x${word.slice(2)}${word.slice(2)}` as Hex };
+  const real = {
+    address: REWARDS_ADDRESS,
+    topics: [minted, word, toHex(u256be(0n))],
+    data: `0x${word.slice(2)}${word.slice(2)}` as Hex,
+  };
   t.deepEqual(decodeSystemLog(real), {
     kind: 'minted',
     recipient: `0x${'00'.repeat(19)}01`,

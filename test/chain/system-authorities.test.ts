@@ -3,7 +3,15 @@
 import test from 'ava';
 import { present } from '../../base/check.ts';
 import type { Authority } from '../../chain/system/api.ts';
-import { attestCall, commitCall, judgeCall, proposeCall, registerCall, verdictCall, voteCall } from '../../chain/system/calls.ts';
+import {
+  attestCall,
+  commitCall,
+  judgeCall,
+  proposeCall,
+  registerCall,
+  verdictCall,
+  voteCall,
+} from '../../chain/system/calls.ts';
 import { systemGenesisAlloc } from '../../chain/system/genesis-alloc.ts';
 import { readAuthoritySet, readCurrentRound, readLatestSetVersion } from '../../chain/system/views.ts';
 import { STAKE, attestationOf, authority, commitmentOf, openRound, register, trainerAt } from './system-life.ts';
@@ -12,7 +20,14 @@ import { accountOf, authorityOf, hashOf, openWorld, testParameters } from './sys
 const newcomer = authorityOf(50);
 
 test('the quorum is floor(2n/3) + 1 and members come in genesis order with their keys', async (t) => {
-  for (const [n, quorum] of [[1, 1], [3, 3], [4, 3], [6, 5], [7, 5], [100, 67]] as const) {
+  for (const [n, quorum] of [
+    [1, 1],
+    [3, 3],
+    [4, 3],
+    [6, 5],
+    [7, 5],
+    [100, 67],
+  ] as const) {
     const world = await openWorld(n);
     const set = await readAuthoritySet(world.view);
     t.is(set.quorum, quorum);
@@ -49,7 +64,10 @@ test('an authority leaves by a quorum of votes, and the order of the others is k
   for (const by of [2, 3, 4]) await world.ok(authority(world, by), voteCall(0));
   await world.blocks(2);
   const { members } = await readAuthoritySet(world.view);
-  t.deepEqual(members, [0, 2, 3, 4].map((index) => present(world.authorities[index], 'authority')));
+  t.deepEqual(
+    members,
+    [0, 2, 3, 4].map((index) => present(world.authorities[index], 'authority')),
+  );
   t.is((await world.send(gone, proposeCall(true, newcomer.address, newcomer.publicKey))).error, 'NotAuthority');
 });
 
@@ -71,10 +89,17 @@ test('changes are refused: strangers, second votes, foreign keys, sets too small
   await world.ok(authority(world, 1), voteCall(1));
   t.is((await world.send(authority(world, 2), voteCall(1))).error, 'SetOutOfRange', 'four is the least');
   for (const index of [1, 2]) await world.ok(authority(world, index), voteCall(0));
-  t.is((await world.send(by, proposeCall(true, authorityOf(60).address, authorityOf(60).publicKey))).error, 'ChangePending');
+  t.is(
+    (await world.send(by, proposeCall(true, authorityOf(60).address, authorityOf(60).publicKey))).error,
+    'ChangePending',
+  );
   await world.blocks(2);
   t.is((await world.send(authority(world, 3), voteCall(0))).error, 'ProposalOver');
-  t.is((await world.send(authority(world, 3), voteCall(1))).error, 'ProposalOver', 'a proposal dies with the set it was made in');
+  t.is(
+    (await world.send(authority(world, 3), voteCall(1))).error,
+    'ProposalOver',
+    'a proposal dies with the set it was made in',
+  );
 });
 
 test('a round that began under one set of authorities is audited by that set to its end', async (t) => {

@@ -40,12 +40,17 @@ async function measureRound(authorities: number, trainers: number): Promise<Reco
   const note = (name: string, gas: number): void => {
     most[name] = Math.max(most[name] ?? 0, gas);
   };
-  await register(world, trainers, Array.from({ length: trainers }, (_, index) => (index % 64) + 1));
+  await register(
+    world,
+    trainers,
+    Array.from({ length: trainers }, (_, index) => (index % 64) + 1),
+  );
   await world.fund(trainerAt(99), 2n * STAKE);
   note('onBlock freeze', (await world.block()).gas);
   note('onBlock open', (await world.block()).gas);
   const round = await current(world);
-  for (const { trainer } of round.roster) note('commit', (await world.ok(trainer, commitCall(commitmentOf(world, round, trainer)))).gas);
+  for (const { trainer } of round.roster)
+    note('commit', (await world.ok(trainer, commitCall(commitmentOf(world, round, trainer)))).gas);
   const cheat = trainerAt(trainers - 1);
   note('verdict', (await giveVerdict(world, 0, 0, cheat, 'invalid', 1)).gas);
   for (let by = 1; by < quorum; by++) note('judge', (await giveJudgement(world, by, 0, cheat, 1, true)).gas);
@@ -55,7 +60,8 @@ async function measureRound(authorities: number, trainers: number): Promise<Reco
     for (let by = 0; by < quorum; by++) note('verdict', (await giveVerdict(world, by, 0, trainer, 'valid')).gas);
   }
   while ((await current(world)).phase === 'auditing') note('onBlock audit', (await world.block()).gas);
-  for (let by = 0; by < quorum; by++) note('attest', (await world.ok(authority(world, by), attestCall(attestationOf(0)))).gas);
+  for (let by = 0; by < quorum; by++)
+    note('attest', (await world.ok(authority(world, by), attestCall(attestationOf(0)))).gas);
   while ((await current(world)).phase === 'settling') note('onBlock settle', (await world.block()).gas);
   note('register', (await world.ok(trainerAt(99), registerCall(1, STAKE))).gas);
   await world.checkInvariants();
@@ -64,7 +70,13 @@ async function measureRound(authorities: number, trainers: number): Promise<Reco
 }
 
 // POL_LARGEST=1 measures both at once (4,221 verdicts, a minute); apart they bound it from both sides in seconds.
-const sizes: readonly (readonly [number, number])[] = process.env['POL_LARGEST'] === '1' ? [[100, 64]] : [[4, 64], [100, 5]];
+const sizes: readonly (readonly [number, number])[] =
+  process.env.POL_LARGEST === '1'
+    ? [[100, 64]]
+    : [
+        [4, 64],
+        [100, 5],
+      ];
 
 for (const [authorities, trainers] of sizes) {
   test(`every call stays under its stated limit with ${trainers} trainers and ${authorities} authorities`, async (t) => {

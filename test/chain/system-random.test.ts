@@ -19,7 +19,17 @@ import {
   withdrawCall,
 } from '../../chain/system/calls.ts';
 import { readCurrentRound } from '../../chain/system/views.ts';
-import { STAKE, attestationOf, authority, commitmentOf, giveJudgement, giveVerdict, honestRound, register, trainerAt } from './system-life.ts';
+import {
+  STAKE,
+  attestationOf,
+  authority,
+  commitmentOf,
+  giveJudgement,
+  giveVerdict,
+  honestRound,
+  register,
+  trainerAt,
+} from './system-life.ts';
 import { type Sent, type World, openWorld } from './system-world.ts';
 
 const AUTHORITIES = 4;
@@ -28,8 +38,34 @@ const TRAINERS = 4;
 type Move = Readonly<{ kind: string; who: number; whom: number; step: number; odd: boolean }>;
 
 // Single moves of single parties, and moves of all together that carry a round on to audits, disputes and pay.
-const SINGLE = ['commit', 'valid', 'invalid', 'unavailable', 'judge', 'attest', 'register', 'addStake', 'exit', 'withdraw', 'resume', 'capacity', 'claimCredit', 'release'];
-const TOGETHER = ['block', 'block', 'block', 'commitAll', 'commitAll', 'approveAll', 'approveAll', 'judgeAll', 'attestAll', 'attestAll'];
+const SINGLE = [
+  'commit',
+  'valid',
+  'invalid',
+  'unavailable',
+  'judge',
+  'attest',
+  'register',
+  'addStake',
+  'exit',
+  'withdraw',
+  'resume',
+  'capacity',
+  'claimCredit',
+  'release',
+];
+const TOGETHER = [
+  'block',
+  'block',
+  'block',
+  'commitAll',
+  'commitAll',
+  'approveAll',
+  'approveAll',
+  'judgeAll',
+  'attestAll',
+  'attestAll',
+];
 
 const move: fc.Arbitrary<Move> = fc.record({
   kind: fc.oneof(fc.constantFrom(...SINGLE), fc.constantFrom(...TOGETHER)),
@@ -50,9 +86,16 @@ async function play(world: World, { kind, who, whom, step, odd }: Move): Promise
   const commit = async (from: Hex) => sent.push(await world.send(from, commitCall(commitmentOf(world, round, from))));
   const disputed = round.roster.find(({ status }) => status === 'disputed')?.trainer ?? trainerAt(whom);
   const judge = async (by: number) => {
-    for (const named of kind === 'judgeAll' ? [0, 1] : [step]) sent.push(await giveJudgement(world, by, number, disputed, named, odd));
+    for (const named of kind === 'judgeAll' ? [0, 1] : [step])
+      sent.push(await giveJudgement(world, by, number, disputed, named, odd));
   };
-  const attest = async (by: number) => sent.push(await world.send(authority(world, by), attestCall(attestationOf(number, odd ? {} : { heldOutMicroNats: 9_000_000 }))));
+  const attest = async (by: number) =>
+    sent.push(
+      await world.send(
+        authority(world, by),
+        attestCall(attestationOf(number, odd ? {} : { heldOutMicroNats: 9_000_000 })),
+      ),
+    );
   switch (kind) {
     case 'commit':
       await commit(trainer);
@@ -125,8 +168,8 @@ function count(sent: Sent): void {
 }
 
 test('no sequence of calls breaks an invariant or stops the rounds', async (t) => {
-  const runs = Number(process.env['POL_RANDOM_RUNS'] ?? 8);
-  const seed = Number(process.env['POL_RANDOM_SEED'] ?? 20_261_121);
+  const runs = Number(process.env.POL_RANDOM_RUNS ?? 8);
+  const seed = Number(process.env.POL_RANDOM_SEED ?? 20_261_121);
   t.log(`seed ${seed}, ${runs} sequences (POL_RANDOM_SEED, POL_RANDOM_RUNS)`);
   const sequence = fc.array(move, { minLength: 40, maxLength: 90, size: 'max' });
   await fc.assert(

@@ -5,7 +5,14 @@ import { type Hex, concat, fromHex } from '../../base/bytes.ts';
 import { ONE_POL } from '../../base/units.ts';
 import { encodeCall, trainersAbi } from '../../chain/system/abi.ts';
 import { TRAINERS_ADDRESS } from '../../chain/system/api.ts';
-import { addStakeCall, registerCall, requestExitCall, resumeCall, setCapacityCall, withdrawCall } from '../../chain/system/calls.ts';
+import {
+  addStakeCall,
+  registerCall,
+  requestExitCall,
+  resumeCall,
+  setCapacityCall,
+  withdrawCall,
+} from '../../chain/system/calls.ts';
 import { readCurrentRound, readTrainer, readTrainerCount, readTrainers } from '../../chain/system/views.ts';
 import { STAKE, openRound, register, trainerAt } from './system-life.ts';
 import { accountOf, openWorld } from './system-world.ts';
@@ -49,10 +56,16 @@ test('with more trainers than a roster holds, the window moves on each round', a
   const seen: number[][] = [];
   for (let number = 0; number < 3; number++) {
     const round = await openRound(world);
-    seen.push(round.roster.map(({ trainer }) => [0, 1, 2, 3, 4, 5, 6].findIndex((index) => trainerAt(index) === trainer)));
+    seen.push(
+      round.roster.map(({ trainer }) => [0, 1, 2, 3, 4, 5, 6].findIndex((index) => trainerAt(index) === trainer)),
+    );
     await world.blocks(2);
   }
-  t.deepEqual(seen, [[0, 1, 2], [3, 4, 5], [6, 0, 1]]);
+  t.deepEqual(seen, [
+    [0, 1, 2],
+    [3, 4, 5],
+    [6, 0, 1],
+  ]);
 });
 
 test('active trainers are listed by pages, and the list stays whole when one in the middle leaves', async (t) => {
@@ -60,10 +73,16 @@ test('active trainers are listed by pages, and the list stays whole when one in 
   await register(world, 5);
   await world.ok(trainerAt(1), requestExitCall());
   const pages = [...(await readTrainers(world.view, 0, 3)), ...(await readTrainers(world.view, 3, 3))];
-  t.deepEqual(pages.map(({ address }) => address), [0, 4, 2, 3].map(trainerAt));
+  t.deepEqual(
+    pages.map(({ address }) => address),
+    [0, 4, 2, 3].map(trainerAt),
+  );
   t.deepEqual(await readTrainers(world.view, 4, 10), []);
   await world.ok(trainerAt(4), requestExitCall());
-  t.deepEqual((await readTrainers(world.view, 0, 9)).map(({ address }) => address), [0, 3, 2].map(trainerAt));
+  t.deepEqual(
+    (await readTrainers(world.view, 0, 9)).map(({ address }) => address),
+    [0, 3, 2].map(trainerAt),
+  );
 });
 
 const byte = (value: number): string => value.toString(16).padStart(2, '0');
