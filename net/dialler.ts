@@ -1,7 +1,7 @@
 // Owns whom to dial and when: boot nodes for as long as the node runs, authorities' peers, and strangers learnt by peer
 // exchange while there are too few peers. Connections once made are net/peer-table.ts.
 
-import { utf8 } from '../base/bytes.ts';
+import { type Hex, utf8 } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import type { NetLog, PeerKey } from './api.ts';
 import { type PeerAddress, endpointOf, isLoopback, parseAddress, remoteEndpoint, toMultiaddr } from './addresses.ts';
@@ -17,7 +17,8 @@ type Stranger = Schedule & {
   readonly peer: PeerKey;
   addresses: readonly string[];
   hasJoined: boolean;
-  isAuthority: boolean;
+  /** Authority key the peer proved when it last joined. */
+  authority: Hex | null;
 };
 type Schedule = { nextMs: number; waitMs: number; dialling: boolean };
 
@@ -26,6 +27,8 @@ const PASSING_FAULTS: ReadonlySet<string> = new Set(['stream-failed', 'request-t
 
 export type Dialler = Readonly<{
   connect(address: string): Result<void>;
+  /** Takes addresses with peer ids saved by an earlier run into the address book. */
+  remember(addresses: readonly string[]): void;
   /** Answers a peer that asks for others. */
   answerExchange(from: PeerKey): Uint8Array;
   joined(peer: PeerKey): void;
@@ -115,7 +118,7 @@ export function createDialler(options: DiallerOptions): Dialler {
     let total = views.length;
     for (const stranger of book.values()) if (stranger.dialling) total += 1;
     for (const stranger of book.values()) {
-      const isWanted = options.isAuthority && stranger.isAuthority;
+      const isWanted = options.isAuthority && stranger.authority !== null && table.isAuthority(stranger.authority);
       if (!isWanted && (total >= limits.wantPeers || outbound >= limits.maxOutbound)) continue;
       if (stranger.dialling || time < stranger.nextMs || stranger.addresses.length === 0) continue;
       // A boot node's own schedule dials it; two dials at once would make two connections, one of which is cut.
@@ -158,7 +161,7 @@ export function createDialler(options: DiallerOptions): Dialler {
       return;
     }
     if (book.size >= limits.addressBook && !forgetOne()) return;
-    book.set(peer, { ...schedule(), peer, addresses, hasJoined: false, isAuthority: false });
+    book.set(peer, { ...schedule(), peer, addresses, hasJoined: false, authority: null });
   }
 
   function forgetOne(): boolean {
@@ -179,6 +182,16 @@ export function createDialler(options: DiallerOptions): Dialler {
       boots.push({ ...schedule(), address: address.value, peer: address.value.peer, isSelf: false });
       return success(undefined);
     },
+    remember(addresses) {
+      const byPeer = new Map<PeerKey, string[]>();
+      for (const text of addresses) {
+        const address = parseAddress(text);
+        if (!address.ok || address.value.peer === null) continue;
+        const known = byPeer.get(address.value.peer) ?? [];
+        if (known.length < limits.addressesPerPeer) byPeer.set(address.value.peer, [...known, text]);
+      }
+      for (const [peer, known] of byPeer) learn(peer, known, false);
+    },
     answerExchange(from) {
       const view = table.views().find((one) => one.peer === from);
       const withLoopback = isLoopback(remoteEndpoint(view?.remoteAddress ?? '')?.host ?? '');
@@ -194,7 +207,7 @@ export function createDialler(options: DiallerOptions): Dialler {
       learn(peer, table.addressesOf(peer, true), true);
       const entry = book.get(peer);
       if (entry === undefined) return;
-      Object.assign(entry, schedule(), { hasJoined: true, isAuthority: table.isCurrentAuthority(peer) });
+      Object.assign(entry, schedule(), { hasJoined: true, authority: table.authorityOf(peer) });
     },
     refused(peer, refusal) {
       if (PASSING_FAULTS.has(refusal.code)) return;

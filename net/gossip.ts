@@ -68,7 +68,7 @@ export function createGossip(options: GossipOptions): Gossip {
       return 'reject';
     }
     if (!bucketOf(from).take(1)) {
-      options.penalise(from, limits.floodPoints, 'message flood');
+      options.penalise(from, limits.gossipFloodPoints, 'message flood');
       return 'ignore';
     }
     const id = messageId(bytes);

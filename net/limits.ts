@@ -20,8 +20,8 @@ export const NET_LIMITS = {
   serveBytesPerSecond: 32 * 1024 * 1024,
   serveBurstBytes: 128 * 1024 * 1024,
   /** Gossip accepted from one peer: messages per second and burst. More is dropped and penalised. */
-  gossipPerSecond: 400,
-  gossipBurst: 2_000,
+  gossipPerSecond: 1_500,
+  gossipBurst: 10_000,
 
   /** Connections beyond the reserved slots of authorities. */
   maxInbound: 40,
@@ -38,7 +38,7 @@ export const NET_LIMITS = {
   maxPendingInbound: 32,
   /** A socket that has not become a checked peer by then is closed. */
   handshakeMs: 5_000,
-  dialMs: 3_000,
+  dialMs: 5_000,
 
   /** Redial of boot nodes: first wait and cap (doubling between). */
   redialMinMs: 200,
@@ -49,6 +49,8 @@ export const NET_LIMITS = {
   strangerRedialMaxMs: 60_000,
   /** Status exchanges that may fail one after the other before a peer counts as gone. */
   statusFailures: 3,
+  /** Time for a status answer: longer than a busy node's event loop is ever blocked. */
+  statusMs: 10_000,
   /** A status older than this is asked for again. */
   statusEveryMs: 3_000,
   /** Peers are asked for more addresses this often while below `wantPeers`. */
@@ -70,6 +72,8 @@ export const NET_LIMITS = {
   rejectPoints: 25,
   malformedPoints: 20,
   floodPoints: 1,
+  /** Points for a message over the gossip rate: an honest node may pass a burst of transactions on. */
+  gossipFloodPoints: 0.1,
 
   /** Message hashes remembered, so that a message is handed on once. */
   seenMessages: 50_000,

@@ -70,7 +70,7 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<Result<P
     const added = parts.dialler.connect(address);
     if (!added.ok) options.log('warn', 'boot node left out', { address, reason: added.message });
   }
-  for (const address of (options.knownAddresses ?? []).slice(0, limits.bootNodes)) parts.dialler.connect(address);
+  parts.dialler.remember(options.knownAddresses ?? []);
   return success(run(parts));
 }
 
@@ -132,9 +132,9 @@ function assemble(
     genesisHash: options.genesisHash,
     status: options.status,
     authority: options.authority ?? null,
-    listen: () => host.getMultiaddrs().map((address) => address.toString().replace(/\/p2p\/[^/]+$/, '')),
+    listen: () => ownAddresses(host),
     sendStatus: (peer, bytes) =>
-      requests.request(peer, 'status', bytes, { timeoutMs: limits.handshakeMs, maxBytes: limits.statusBytes }),
+      requests.request(peer, 'status', bytes, { timeoutMs: limits.statusMs, maxBytes: limits.statusBytes }),
     penaltyOf: penalties.points,
     refused: (peer, refusal) => dialler.refused(peer, refusal),
   });
@@ -159,6 +159,14 @@ function assemble(
   const parts: Parts = { options, limits, host, tools, penalties, requests, table, gossip, dialler };
   serveOwnProtocols(parts);
   return parts;
+}
+
+/** Our multiaddrs without peer id, as a status carries them; forms this network does not dial are left out. */
+function ownAddresses(host: Host): string[] {
+  return host
+    .getMultiaddrs()
+    .map((address) => address.toString().replace(/\/p2p\/[^/]+$/, ''))
+    .filter((text) => parseAddress(text).ok);
 }
 
 function serveOwnProtocols({ requests, table, dialler, limits }: Parts): void {

@@ -38,6 +38,8 @@ export type PeerTable = Readonly<{
   /** Addresses a peer can be dialled at, the one it was seen at first, without loopback unless asked for. */
   addressesOf(peer: PeerKey, withLoopback: boolean): readonly string[];
   isCurrentAuthority(peer: PeerKey): boolean;
+  isAuthority(address: Hex): boolean;
+  authorityOf(peer: PeerKey): Hex | null;
   setStatus(status: ChainStatus): void;
   setAuthorities(addresses: readonly Hex[]): void;
   onPeer(listener: (event: PeerEvent) => void): () => void;
@@ -305,6 +307,8 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
       const authority = entries.get(peer)?.authority ?? null;
       return authority !== null && authorities.has(authority);
     },
+    isAuthority: (address) => authorities.has(address),
+    authorityOf: (peer) => entries.get(peer)?.authority ?? null,
     setStatus(next) {
       status = next;
     },

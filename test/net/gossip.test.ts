@@ -43,7 +43,7 @@ for (const count of [2, 4, 7]) {
   );
 }
 
-test('the same bytes published again reach a peer that ignored them, and only that peer', async (t) => {
+test.serial('the same bytes published again reach a peer that ignored them, and only that peer', async (t) => {
   const [a, b, c] = (await startNetwork(t, 3, 120)) as [PeerNode, PeerNode, PeerNode];
   let verdictOfB: Verdict = 'ignore';
   const calls = { b: 0, c: 0 };
@@ -69,7 +69,7 @@ test('the same bytes published again reach a peer that ignored them, and only th
   t.deepEqual(calls, { b: before + 1, c: 1 });
 });
 
-test('a message over its topic limit is refused to its publisher, naming the limit', async (t) => {
+test.serial('a message over its topic limit is refused to its publisher, naming the limit', async (t) => {
   const node = await startNode(t, 130);
   const result = await node.publish('learning', new Uint8Array(NET_LIMITS.learningMessageBytes + 1));
   t.false(result.ok);
@@ -79,7 +79,7 @@ test('a message over its topic limit is refused to its publisher, naming the lim
   }
 });
 
-test('a message that every node rejects is not forwarded, and its sender is banned after a few', async (t) => {
+test.serial('a message that every node rejects is not forwarded, and its sender is banned after a few', async (t) => {
   const nodes = await startNetwork(t, 3, 140);
   const [villain, b, c] = nodes as [PeerNode, PeerNode, PeerNode];
   const seen: string[] = [];
@@ -101,7 +101,7 @@ test('a message that every node rejects is not forwarded, and its sender is bann
   await until(() => seen.includes(b.peerId), 5_000, 'honest traffic after the ban');
 });
 
-test('a subscriber that throws loses the message, not the node', async (t) => {
+test.serial('a subscriber that throws loses the message, not the node', async (t) => {
   const [a, b] = (await startNetwork(t, 2, 150)) as [PeerNode, PeerNode];
   let calls = 0;
   b.subscribe('learning', () => {

@@ -6,7 +6,7 @@ import { unwrap } from '../../base/fault.ts';
 import { prng } from '../../base/prng.ts';
 import type { PeerNode } from '../../net/api.ts';
 import { createHost } from '../../net/host.ts';
-import { NET_LIMITS } from '../../net/limits.ts';
+import { NET_LIMITS, type NetLimits } from '../../net/limits.ts';
 import { networkPrefix } from '../../net/peer-node.ts';
 import { GENESIS, now, sleep, startNode, until } from './harness.ts';
 
@@ -14,8 +14,8 @@ const limits = { handshakeMs: 600 };
 const PREFIX = networkPrefix(GENESIS);
 
 /** Two honest nodes that answer and gossip, and a check that they still do. */
-async function honestPair(t: ExecutionContext, seed: number) {
-  const a = await startNode(t, seed, { limits });
+async function honestPair(t: ExecutionContext, seed: number, more: Partial<NetLimits> = {}) {
+  const a = await startNode(t, seed, { limits: { ...limits, ...more } });
   const b = await startNode(t, seed + 1, { limits, bootNodes: [`127.0.0.1:${a.port}`] });
   await until(() => a.peers().length === 1 && b.peers().length === 1, 5_000, 'honest pair');
   let got = 0;
@@ -101,7 +101,7 @@ function wsClose(ws: WebSocket): Promise<number> {
   });
 }
 
-test('sockets that stay silent, speak half a handshake or another protocol are closed in time', async (t) => {
+test.serial('sockets that stay silent, speak half a handshake or another protocol are closed in time', async (t) => {
   const { a, works } = await honestPair(t, 10);
   const openings = [
     '',
@@ -113,36 +113,39 @@ test('sockets that stay silent, speak half a handshake or another protocol are c
   const sockets = await Promise.all(openings.map(() => rawSocket(t, a.port)));
   const closings = sockets.map(closedAfter);
   sockets.forEach((socket, i) => void (openings[i] !== '' && socket.write(openings[i] ?? '')));
-  for (const took of await Promise.all(closings)) t.true(took < limits.handshakeMs + 1_000, `closed after ${took} ms`);
+  for (const took of await Promise.all(closings)) t.true(took < limits.handshakeMs + 4_000, `closed after ${took} ms`);
   const upgraded = await openWs(t, a.port);
   const start = now();
   await wsClose(upgraded);
-  t.true(now() - start < limits.handshakeMs + 1_000, 'a WebSocket without noise is closed too');
+  t.true(now() - start < limits.handshakeMs + 4_000, 'a WebSocket without noise is closed too');
   await works();
 });
 
-test('WebSocket frames over the limit, fragments over the limit and junk close the socket, not the node', async (t) => {
-  const { a, works } = await honestPair(t, 12);
-  const large = await openWs(t, a.port);
-  const largeClosed = wsClose(large);
-  large.send(new Uint8Array(NET_LIMITS.wsFrameBytes + 1));
-  t.is(await largeClosed, 1009);
-  const pieces = await openWs(t, a.port);
-  const piecesClosed = wsClose(pieces);
-  for (let i = 0; i < NET_LIMITS.wsFragments; i++) pieces.send(Uint8Array.of(1), { fin: false });
-  pieces.send(Uint8Array.of(1), { fin: true });
-  t.true([1008, 1006].includes(await piecesClosed));
-  const random = prng('junk frames');
-  for (let i = 0; i < 20; i++) {
-    const ws = await openWs(t, a.port);
-    const closed = wsClose(ws);
-    for (let k = 0; k < 5; k++) ws.send(i % 2 === 0 ? random.bytes(1 + random.below(400)) : 'text '.repeat(20));
-    await closed;
-  }
-  await works();
-});
+test.serial(
+  'WebSocket frames over the limit, fragments over the limit and junk close the socket, not the node',
+  async (t) => {
+    const { a, works } = await honestPair(t, 12);
+    const large = await openWs(t, a.port);
+    const largeClosed = wsClose(large);
+    large.send(new Uint8Array(NET_LIMITS.wsFrameBytes + 1));
+    t.is(await largeClosed, 1009);
+    const pieces = await openWs(t, a.port);
+    const piecesClosed = wsClose(pieces);
+    for (let i = 0; i < NET_LIMITS.wsFragments; i++) pieces.send(Uint8Array.of(1), { fin: false });
+    pieces.send(Uint8Array.of(1), { fin: true });
+    t.true([1008, 1006].includes(await piecesClosed));
+    const random = prng('junk frames');
+    for (let i = 0; i < 20; i++) {
+      const ws = await openWs(t, a.port);
+      const closed = wsClose(ws);
+      for (let k = 0; k < 5; k++) ws.send(i % 2 === 0 ? random.bytes(1 + random.below(400)) : 'text '.repeat(20));
+      await closed;
+    }
+    await works();
+  },
+);
 
-test('a peer that never says who it is gets no answer and is cut off', async (t) => {
+test.serial('a peer that never says who it is gets no answer and is cut off', async (t) => {
   const { a, works } = await honestPair(t, 14);
   const { connection } = await outlaw(t, 16, a);
   const stream = await connection.newStream(`${PREFIX}/request/echo/1`);
@@ -163,8 +166,8 @@ const FRAMES: ReadonlyArray<readonly [string, Uint8Array]> = [
   ['an answer in place of a question', concat(Uint8Array.of(1), u32be(1), Uint8Array.of(1))],
 ];
 
-test('malformed request frames cost points, and then the connection', async (t) => {
-  const { a, works } = await honestPair(t, 18);
+test.serial('malformed request frames cost points, and then the connection', async (t) => {
+  const { a, works } = await honestPair(t, 18, { handshakeMs: 10_000 });
   const { connection, host, address } = await outlaw(t, 20, a);
   for (let round = 0; round < 3 && connection.status === 'open'; round++) {
     for (const [, bytes] of FRAMES) {
@@ -188,7 +191,7 @@ test('malformed request frames cost points, and then the connection', async (t) 
   await works();
 });
 
-test('half-open streams, unknown protocols and oversized gossip leave honest traffic alone', async (t) => {
+test.serial('half-open streams, unknown protocols and oversized gossip leave honest traffic alone', async (t) => {
   const { a, works } = await honestPair(t, 22);
   const { connection, host } = await outlaw(t, 24, a);
   const status = await connection.newStream(`${PREFIX}/request/status/1`);
@@ -207,18 +210,18 @@ test('half-open streams, unknown protocols and oversized gossip leave honest tra
   t.is(a.peers().length, 1);
 });
 
-test('a flood of gossip from one peer is cut down and the peer is banned', async (t) => {
-  const { a, works } = await honestPair(t, 26);
+test.serial('a flood of gossip from one peer is cut down and the peer is banned', async (t) => {
+  const { a, works } = await honestPair(t, 26, { gossipPerSecond: 20, gossipBurst: 100, gossipFloodPoints: 1 });
   const villain = await startNode(t, 28, { limits, bootNodes: [`127.0.0.1:${a.port}`] });
   await until(() => a.peers().length === 2 && villain.peers().length === 2, 5_000, 'villain joined');
   villain.subscribe('consensus', () => 'ignore');
   const start = now();
-  for (let k = 0; k < 4_000 && a.counters().bans === 0; k++) {
+  for (let k = 0; k < 3_000 && a.counters().bans === 0; k++) {
     await villain.publish('consensus', concat(u32be(k), new Uint8Array(40)));
     if (k % 100 === 0) await sleep(1);
   }
-  await until(() => a.counters().bans === 1, 8_000, 'flood ban');
+  await until(() => a.counters().bans === 1, 20_000, 'flood ban');
   t.log(`banned ${(now() - start).toFixed(0)} ms into the flood, after ${a.counters().messagesIn} messages`);
-  t.true(a.counters().messagesIn < 4_000);
+  t.true(a.counters().messagesIn < 1_000);
   await works();
 });

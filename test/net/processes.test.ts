@@ -52,6 +52,13 @@ test('four processes mesh, lose no message, survive kill -9 of one, and take it 
   const [p50, p99] = [0.5, 0.99].map((share) => percentile(latencies, share).toFixed(1));
   t.log(`4 processes, 700-byte messages, warm: p50 ${p50} ms, p99 ${p99} ms`);
 
+  const stopped = others[2] as Peer;
+  stopped.child.kill('SIGSTOP');
+  await publish([first, others[0] as Peer, others[1] as Peer], 150_000, 20);
+  stopped.child.kill('SIGCONT');
+  await publish(all, 160_000, 10);
+  t.is(stopped.got.size >= 3 * (20 + 100 + 20 + 10), true, 'a stopped process gets what it missed');
+
   const [victim, ...survivors] = [others[0] as Peer, first, others[1] as Peer, others[2] as Peer];
   victim.child.kill('SIGKILL');
   await until(() => survivors.every((peer) => peer.peers === 2), 10_000, 'the loss noticed');

@@ -30,7 +30,7 @@ test.serial('requests of every size up to 64 MiB come back bit for bit', async (
   }
 });
 
-test('many requests at a time are answered each with its own answer', async (t) => {
+test.serial('many requests at a time are answered each with its own answer', async (t) => {
   const [a, b] = (await startNetwork(t, 2, 162)) as [PeerNode, PeerNode];
   b.handle('double', ROOMY, async (bytes) => {
     await sleep((bytes[0] ?? 0) % 7);
@@ -42,7 +42,7 @@ test('many requests at a time are answered each with its own answer', async (t) 
   for (const [i, answer] of answers.entries()) t.deepEqual(answer.ok && [...answer.value], [i, i]);
 });
 
-test('every refusal of a request is a Fault that says what it was', async (t) => {
+test.serial('every refusal of a request is a Fault that says what it was', async (t) => {
   const [a, b] = (await startNetwork(t, 2, 164)) as [PeerNode, PeerNode];
   const small = { ...ROOMY, maxRequestBytes: 100, maxResponseBytes: 100, timeoutMs: 400 };
   b.handle('refuse', ROOMY, async () => fault('no-such-block', 'height 9 is above the head 3'));
@@ -69,7 +69,7 @@ test('every refusal of a request is a Fault that says what it was', async (t) =>
   t.is(lost.ok ? '' : lost.code, 'not-connected');
 });
 
-test('a caller can give a request up, and stopping ends those under way', async (t) => {
+test.serial('a caller can give a request up, and stopping ends those under way', async (t) => {
   const [a, b] = (await startNetwork(t, 2, 168)) as [PeerNode, PeerNode];
   b.handle('silent', ROOMY, () => new Promise(() => undefined));
   const controller = new AbortController();
