@@ -62,14 +62,12 @@ export async function createChatModel(options: ChatModelOptions): Promise<ChatMo
   /** Root of the model the thread answers with; requests name it. */
   let served: { root: Hex; round: number | null; created: number };
 
+  /** Requests made after this call, even before it has settled, are answered by the new model. */
   async function adopt(): Promise<void> {
     const { record, params } = keeper.current();
+    const round = record.round < 0 ? null : record.round;
+    served = { root: record.root, round, created: chain.head().header.timestamp };
     await thread.setModel(params);
-    served = {
-      root: record.root,
-      round: record.round < 0 ? null : record.round,
-      created: chain.head().header.timestamp,
-    };
   }
   await adopt();
   keeper.onChange(() => {
