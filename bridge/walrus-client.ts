@@ -156,7 +156,7 @@ export function createWalrusClient(options: WalrusClientOptions): WalrusClient {
 }
 
 /** Reads a publisher's answer in any of its shapes and holds it to the id computed here. */
-export function readPutAnswer(text: string, reference: BlobReference): Result<PutReceipt> {
+function readPutAnswer(text: string, reference: BlobReference): Result<PutReceipt> {
   let answer: unknown;
   try {
     answer = JSON.parse(text);

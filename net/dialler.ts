@@ -7,7 +7,7 @@ import type { NetLog, PeerKey } from './api.ts';
 import { type PeerAddress, endpointOf, isLoopback, parseAddress, remoteEndpoint, toMultiaddr } from './addresses.ts';
 import type { Host, HostTools } from './host.ts';
 import type { NetLimits } from './limits.ts';
-import type { PeerTable } from './peer-table.ts';
+import { PASSING_FAULTS, type PeerTable } from './peer-table.ts';
 import type { Requests } from './requests.ts';
 
 /** An address somebody named: dialled until it answers, and again whenever it is lost. */
@@ -21,9 +21,6 @@ type Stranger = Schedule & {
   authority: Hex | null;
 };
 type Schedule = { nextMs: number; waitMs: number; dialling: boolean };
-
-/** Introductions that failed for no lasting reason: the usual backoff applies. */
-const PASSING_FAULTS: ReadonlySet<string> = new Set(['stream-failed', 'request-timeout', 'not-connected', 'stopped']);
 
 export type Dialler = Readonly<{
   connect(address: string): Result<void>;

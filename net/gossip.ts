@@ -14,7 +14,7 @@ import { type TokenBucket, tokenBucket } from './token-bucket.ts';
 export const TOPICS: readonly Topic[] = ['consensus', 'transactions', 'learning'];
 
 /** A joined peer as gossip sees it. */
-export type GossipPeer = Readonly<{ peer: PeerKey; isAuthority: boolean; joinedMs: number }>;
+type GossipPeer = Readonly<{ peer: PeerKey; isAuthority: boolean; joinedMs: number }>;
 
 export type Gossip = Readonly<{
   subscribe(topic: Topic, receive: Receive): () => void;

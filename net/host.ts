@@ -3,7 +3,7 @@
 
 import './globals.ts';
 import type { Socket, Server } from 'node:net';
-import type { Connection, Libp2p, PeerId, Stream } from '@libp2p/interface';
+import type { Connection, Libp2p, PeerId } from '@libp2p/interface';
 import type { GossipSub } from '@libp2p/gossipsub';
 import type { Multiaddr } from '@multiformats/multiaddr';
 import { type Result, fault, success } from '../base/fault.ts';
@@ -11,9 +11,9 @@ import { sha256 } from '../base/hash.ts';
 import type { PeerKey } from './api.ts';
 import type { NetLimits } from './limits.ts';
 
-export type HostServices = { gossip: GossipSub; identify: unknown; ping: unknown };
+type HostServices = { gossip: GossipSub; identify: unknown; ping: unknown };
 export type Host = Libp2p<HostServices>;
-export type { Connection, GossipSub, Stream };
+export type { Connection, GossipSub };
 
 /** libp2p's value constructors, handed out so that no other file loads it. */
 export type HostTools = Readonly<{

@@ -68,6 +68,14 @@ export type PeerTableOptions = Readonly<{
   log: NetLog;
 }>;
 
+/** Introductions that fail for no lasting reason: the peer is dialled again at its usual pace. */
+export const PASSING_FAULTS: ReadonlySet<string> = new Set([
+  'stream-failed',
+  'request-timeout',
+  'not-connected',
+  'stopped',
+]);
+
 /** Time for a refusal to reach the peer before the connection is cut. */
 const FAREWELL_MS = 250;
 
@@ -192,7 +200,11 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
 
   async function refuse(peer: PeerKey, refusal: Fault): Promise<void> {
     if (entries.has(peer)) return;
-    log('warn', 'peer refused', { peer, code: refusal.code, reason: refusal.message });
+    log(PASSING_FAULTS.has(refusal.code) ? 'debug' : 'warn', 'peer refused', {
+      peer,
+      code: refusal.code,
+      reason: refusal.message,
+    });
     options.refused(peer, refusal);
     await disconnect(peer, refusal.message);
   }

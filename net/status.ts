@@ -8,7 +8,7 @@ import { fromHex, toHex } from '../base/bytes.ts';
 import type { NetLimits } from './limits.ts';
 
 /** Version of the network protocol; a peer with another one is refused. */
-export const PROTOCOL_VERSION = 1;
+const PROTOCOL_VERSION = 1;
 
 export type StatusMessage = Readonly<{
   chainId: number;
