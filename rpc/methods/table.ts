@@ -4,6 +4,8 @@
 import { check } from '../../base/check.ts';
 import { blockMethods } from './block.ts';
 import { callMethods } from './call.ts';
+import { debugMethods } from './debug.ts';
+import { learningMethods } from './learning.ts';
 import { logMethods } from './log.ts';
 import type { Method, MethodTable } from './method.ts';
 import { nodeMethods } from './node.ts';
@@ -19,6 +21,8 @@ const tables: readonly MethodTable[] = [
   callMethods,
   logMethods,
   txpoolMethods,
+  debugMethods,
+  learningMethods,
 ];
 
 /** Every method by name. */

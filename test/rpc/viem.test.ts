@@ -6,15 +6,13 @@ import {
   type Hex,
   createPublicClient,
   createTestClient,
-  createWalletClient,
-  defineChain,
   encodeFunctionData,
   http,
   parseAbiItem,
   parseEther,
   webSocket,
 } from 'viem';
-import { privateKeyToAccount } from 'viem/accounts';
+import { clients } from './viem-clients.ts';
 import { type LiveFixture, account, serveLive } from './live-chain.ts';
 import { call } from './fixture.ts';
 import { compile } from './solidity.ts';
@@ -30,23 +28,6 @@ contract Counter {
   function spin() external pure { while (true) {} }
 }`;
 const { abi, bytecode } = compile('Counter', SOURCE);
-
-function clients({ url, accounts }: LiveFixture) {
-  const chain = defineChain({
-    id: 504_101,
-    name: 'pol-node',
-    nativeCurrency: { name: 'POL', symbol: 'POL', decimals: 18 },
-    rpcUrls: { default: { http: [url] } },
-  });
-  const transport = http(url, { batch: true });
-  const signer = privateKeyToAccount(accounts[0]?.secret as Hex);
-  return {
-    signer,
-    reader: createPublicClient({ chain, transport, pollingInterval: 30 }),
-    wallet: createWalletClient({ chain, transport, account: signer, pollingInterval: 30 }),
-    chain,
-  };
-}
 
 async function deployed(fixture: LiveFixture) {
   const all = clients(fixture);
