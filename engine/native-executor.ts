@@ -79,7 +79,12 @@ function buffer(bytes: number): Uint8Array<SharedArrayBuffer> {
   }
 }
 
-function load(lib: Library, pool: unknown, program: TensorProgram, shareState: LoadedProgram | undefined): LoadedProgram {
+function load(
+  lib: Library,
+  pool: unknown,
+  program: TensorProgram,
+  shareState: LoadedProgram | undefined,
+): LoadedProgram {
   if (shareState !== undefined) checkSharedState(program, shareState.program);
   const state = shareState === undefined ? buffer(program.stateBytes) : states.get(shareState);
   check(state !== undefined, 'load: shared state belongs to another executor');

@@ -28,13 +28,13 @@ export function nearestEven(x: number): number {
   return rest > 0.5 ? floor + 1 : floor;
 }
 
-const EXP = [1.987569150e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1].map(f);
+const EXP = [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1].map(f);
 
 /** Rule E1. */
 export function expFixed(x: number): number {
-  const clamped = x < -87 ? -87 : x > 88 ? 88 : x;
+  const clamped = Math.max(-87, Math.min(88, x));
   // Adding and taking away 1.5 * 2^23 rounds the f32 product to a whole number.
-  const shifted = add(mul(clamped, f(1.44269504088896341)), 12582912);
+  const shifted = add(mul(clamped, f(1.4426950216)), 12582912);
   const n = sub(shifted, 12582912);
   const r = sub(sub(clamped, mul(n, f(0.693359375))), mul(n, f(-2.1219444e-4)));
   let p = EXP[0] ?? 0;
@@ -52,7 +52,7 @@ const LOG = [
 export function logFixed(x: number): number {
   let exponent = (floatBits(x) >> 23) - 126;
   let m = bitsFloat((floatBits(x) & 0x007f_ffff) | 0x3f00_0000);
-  if (m < f(0.707106781186547524)) {
+  if (m < f(0.70710678)) {
     exponent -= 1;
     m = add(m, m);
   }
@@ -126,7 +126,7 @@ export function noiseKey(seed: ArrayLike<number>, tensorId: number, salt: number
   return key;
 }
 
-const clamp127 = (q: number): number => (q > 127 ? 127 : q < -127 ? -127 : q);
+const clamp127 = (q: number): number => Math.max(-127, Math.min(127, q));
 
 /** Rules Q1 to Q3: one line of values with its scale. `noiseAt` absent means round to nearest. */
 export function quantizeLine(

@@ -4,7 +4,21 @@
 import { present } from '../base/check.ts';
 import type { Op } from './instruction.ts';
 import {
-  add, BF16_MOST, bf16, div, expFixed, logFixed, mul, noise, noiseKey, quantizeLine, sigmoid, sqrt, sub, sumAscending, sumChunks,
+  add,
+  BF16_MOST,
+  bf16,
+  div,
+  expFixed,
+  logFixed,
+  mul,
+  noise,
+  noiseKey,
+  quantizeLine,
+  sigmoid,
+  sqrt,
+  sub,
+  sumAscending,
+  sumChunks,
   sumLanes,
 } from './scalar-math.ts';
 
@@ -43,7 +57,7 @@ function rounded(values: readonly number[]): number[] {
 }
 
 function maximum(values: readonly number[]): number {
-  return values.reduce((a, b) => (b > a ? b : a)) + 0;
+  return values.reduce((a, b) => Math.max(a, b)) + 0;
 }
 
 type Lines = readonly Readonly<{ scale: number; values: readonly number[] }>[];
@@ -102,7 +116,13 @@ function attend(q: readonly number[], keys: readonly number[][], values: readonl
 }
 
 const attention: Kernel = ([q, k, v], [out, stats], { batch = 0, seq = 0, heads = 0, kvHeads = 0 }) => {
-  const [Q, K, V, Out, Stats] = [q, k, v, out, stats].map((x) => present(x, 'operand')) as [Value, Value, Value, Value, Value];
+  const [Q, K, V, Out, Stats] = [q, k, v, out, stats].map((x) => present(x, 'operand')) as [
+    Value,
+    Value,
+    Value,
+    Value,
+    Value,
+  ];
   const width = dim(Q, 1) / heads;
   for (const b of range(batch)) {
     for (const h of range(heads)) {
@@ -171,7 +191,10 @@ const attentionDecode: Kernel = ([q, kc, vc, slot, pos], [out], { heads = 0, kvH
     for (const h of range(heads)) {
       const from = Math.floor(h / (heads / kvHeads)) * width;
       const rows = (cache: Value) => range(last + 1).map((j) => rounded(row(cache, s * positions + j, width, from)));
-      Out.data.set(attend(rounded(row(Q, r, width, h * width)), rows(K), rows(V), width).out, r * heads * width + h * width);
+      Out.data.set(
+        attend(rounded(row(Q, r, width, h * width)), rows(K), rows(V), width).out,
+        r * heads * width + h * width,
+      );
     }
   }
 };
@@ -192,7 +215,14 @@ function validTargets(targets: Value, vocabulary: number): number {
 const adamW: Kernel = ([, , , g, norm, hyper], [p, m, v], { decay = 0 }) => {
   const [P, M, V, G] = [p, m, v, g].map((x) => present(x, 'operand')) as [Value, Value, Value, Value];
   const [lr, b1, b2, eps, wd, bc1, bc2, clipNorm] = finite([...present(hyper, 'hyper').data]) as [
-    number, number, number, number, number, number, number, number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
   ];
   const size = get(present(norm, 'norm'), 0);
   finite([size]);
@@ -219,7 +249,12 @@ const rope: Kernel = (inputs, outputs, { heads = 0, inverse = 0 }) => {
     for (const h of range(heads)) {
       const base = (t * heads + h) * width;
       for (const i of range(half)) {
-        const [a, b, cosine, sine] = [get(x, base + i), get(x, base + half + i), get(table, at + i), get(table, at + half + i)];
+        const [a, b, cosine, sine] = [
+          get(x, base + i),
+          get(x, base + half + i),
+          get(table, at + i),
+          get(table, at + half + i),
+        ];
         const s = inverse === 1 ? -sine : sine;
         out.data[base + i] = sub(mul(a, cosine), mul(b, s));
         out.data[base + half + i] = add(mul(b, cosine), mul(a, s));
@@ -272,7 +307,9 @@ const crossEntropyGrad: Kernel = (inputs, outputs) => {
 export const SCALAR_OPS: Readonly<Record<Op, Kernel>> = {
   embed([table, ids], [out]) {
     const [rows, D] = [dim(table, 0), dim(table, 1)];
-    eachElement(present(out, 'out'), (i) => get(present(table, 'table'), index(present(ids, 'ids'), Math.floor(i / D), rows) * D + (i % D)));
+    eachElement(present(out, 'out'), (i) =>
+      get(present(table, 'table'), index(present(ids, 'ids'), Math.floor(i / D), rows) * D + (i % D)),
+    );
   },
   embedGrad([dOut, ids], [dTable]) {
     const [grad, table] = [present(dOut, 'dOut'), present(dTable, 'dTable')];
@@ -290,7 +327,10 @@ export const SCALAR_OPS: Readonly<Record<Op, Kernel>> = {
     for (const t of range(dim(x, 0))) {
       const r = div(1, sqrt(add(div(sumLanes(row(x, t, D).map((v) => mul(v, v))), Math.fround(D)), eps)));
       present(rstd, 'rstd').data[t] = r;
-      present(out, 'out').data.set(row(x, t, D).map((v, d) => mul(mul(v, r), get(gain, d))), t * D);
+      present(out, 'out').data.set(
+        row(x, t, D).map((v, d) => mul(mul(v, r), get(gain, d))),
+        t * D,
+      );
     }
   },
   rmsNormGradX(inputs, [dx]) {
@@ -301,7 +341,10 @@ export const SCALAR_OPS: Readonly<Record<Op, Kernel>> = {
       const g = row(dy, t, D).map((v, d) => mul(v, get(gain, d)));
       const normal = row(x, t, D).map((v) => mul(v, r));
       const c = div(sumLanes(g.map((v, d) => mul(v, present(normal[d], 'normal')))), Math.fround(D));
-      present(dx, 'dx').data.set(g.map((v, d) => mul(sub(v, mul(present(normal[d], 'normal'), c)), r)), t * D);
+      present(dx, 'dx').data.set(
+        g.map((v, d) => mul(sub(v, mul(present(normal[d], 'normal'), c)), r)),
+        t * D,
+      );
     }
   },
   rmsNormGradGain,

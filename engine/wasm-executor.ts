@@ -184,4 +184,3 @@ function load(
   stateRegions.set(loaded, state);
   return loaded;
 }
-

@@ -70,7 +70,12 @@ function elementwise(op: Op, names: readonly string[], outputs: readonly string[
     const n = shape.reduce((a, b) => a * b, 1);
     const inputs = names.map((name) => c.given(name, shape, d.floats(n)));
     const attrs = op === 'scale' ? { factor: Math.fround(d.pick([1, -2.5, 1 / 3, 1e-20])) } : {};
-    return c.make(op, inputs, outputs.map((name) => c.out(name, shape)), attrs);
+    return c.make(
+      op,
+      inputs,
+      outputs.map((name) => c.out(name, shape)),
+      attrs,
+    );
   };
 }
 
@@ -168,7 +173,10 @@ const MAKERS: Readonly<Record<Op, Maker>> = {
   rope(d, c) {
     const { heads: H, width } = heads(d);
     const [T, P] = [d.size(33), d.size(33)];
-    const inputs = [c.given('x', [T, H * width], d.floats(T * H * width)), c.given('table', [P, width], d.floats(P * width))];
+    const inputs = [
+      c.given('x', [T, H * width], d.floats(T * H * width)),
+      c.given('table', [P, width], d.floats(P * width)),
+    ];
     inputs.push(c.given('pos', [T], d.ints(T, P)));
     return c.make('rope', inputs, [c.out('out', [T, H * width])], { heads: H, inverse: d.pick([0, 1]) });
   },
@@ -179,7 +187,14 @@ const MAKERS: Readonly<Record<Op, Maker>> = {
   swigluGrad: elementwise('swigluGrad', ['dOut', 'gate', 'up'], ['dGate', 'dUp']),
   crossEntropy(d, c) {
     const [T, V] = [d.size(65), d.size(200)];
-    const inputs = [c.given('logits', [T, V], d.floats(T * V).map((x) => 8 * x)), c.given('targets', [T], targets(d, T, V))];
+    const inputs = [
+      c.given(
+        'logits',
+        [T, V],
+        d.floats(T * V).map((x) => 8 * x),
+      ),
+      c.given('targets', [T], targets(d, T, V)),
+    ];
     return c.make('crossEntropy', inputs, [c.out('loss', [1]), c.out('tokenLoss', [T]), c.out('stats', [T, 2])]);
   },
   crossEntropyGrad(d, c) {
@@ -202,7 +217,11 @@ const MAKERS: Readonly<Record<Op, Maker>> = {
   adamW(d, c) {
     const n = d.pick([1, 15, 17, 200, 2049, 4097]);
     const inputs = [c.given('p', [n], d.floats(n), true), c.given('m', [n], d.floats(n), true)];
-    inputs.push(c.given('v', [n], d.positive(n), true), c.given('g', [n], d.floats(n)), c.given('norm', [1], d.positive(1)));
+    inputs.push(
+      c.given('v', [n], d.positive(n), true),
+      c.given('g', [n], d.floats(n)),
+      c.given('norm', [1], d.positive(1)),
+    );
     const clip = d.pick([0, 0.5, 100]);
     inputs.push(c.given('hyper', [8], Float32Array.of(1e-3, 0.9, 0.95, 1e-8, 0.1, 0.1, 0.05, clip)));
     return c.make('adamW', inputs, inputs.slice(0, 3), { decay: d.pick([0, 1]) });

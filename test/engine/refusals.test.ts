@@ -68,7 +68,11 @@ test('an attention operand above 2^60 is refused by name', (t) => {
     loaded.view('k')[9] = 2 ** 60;
     t.deepEqual(loaded.run(), { ok: true }, 'the bound itself is allowed');
     loaded.view('k')[9] = -(2 ** 61);
-    t.deepEqual(loaded.run(), { ok: false, instruction: 0, op: 'attention', reason: 'bf16-range' }, backend.description);
+    t.deepEqual(
+      loaded.run(),
+      { ok: false, instruction: 0, op: 'attention', reason: 'bf16-range' },
+      backend.description,
+    );
     loaded.close();
   }
 });

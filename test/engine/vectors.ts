@@ -1,0 +1,74 @@
+// Owns the form of conformance vectors: one instruction with inputs and the outputs that kernelSpec 1 fixes for them.
+// Data is hexadecimal, little-endian, row-major. An output named like an input is that tensor, changed in place.
+
+import { check, present } from '../../base/check.ts';
+import { sha256 } from '../../base/hash.ts';
+import { toHex } from '../../base/bytes.ts';
+import type { Executor } from '../../engine/executor.ts';
+import { OPS, type Op } from '../../engine/instruction.ts';
+import { type DType, ProgramBuilder } from '../../engine/program.ts';
+import { type Case, type Data, caseOf, runCase } from './cases.ts';
+
+type VectorInput = Readonly<{ name: string; dtype: DType; shape: readonly number[]; data: string }>;
+type VectorOutput = Readonly<{ name: string; shape: readonly number[]; sha256: string; data: string }>;
+export type Vector = Readonly<{
+  attributes: Readonly<Record<string, number>>;
+  inputs: readonly VectorInput[];
+  outputs: readonly VectorOutput[];
+}>;
+export type VectorFile = Readonly<{ instruction: Op; kernelSpec: 1; cases: readonly Vector[] }>;
+
+const VECTORS_PER_OP = 4;
+const MOST_ELEMENTS = 700;
+
+const hex = (bytes: Uint8Array): string => toHex(bytes).slice(2);
+const bytesOf = (view: Float32Array | Int32Array) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+
+/** The vectors of an instruction: the first few random cases that are small and run to the end. */
+export function makeVectors(scalar: Executor, op: Op): VectorFile {
+  const cases: Vector[] = [];
+  for (let i = 0; cases.length < VECTORS_PER_OP; i++) {
+    const one = caseOf(op, `vector ${i}`);
+    const elements = Object.values(one.data).reduce((sum, view) => sum + view.length, 0);
+    if (elements > (op === 'gradNorm' ? 9000 : MOST_ELEMENTS)) continue;
+    const { outcome, outputs } = runCase(scalar, one);
+    if (!outcome.ok) continue;
+    const { tensors, instructions } = one.program;
+    const { inputs, outputs: written, attrs } = present(instructions[0], 'instruction');
+    const tensor = (id: number) => present(tensors[id], 'tensor');
+    cases.push({
+      attributes: attrs,
+      inputs: inputs.map(tensor).map(({ name, dtype, shape }) => ({
+        name,
+        dtype,
+        shape,
+        data: hex(bytesOf(present(one.data[name], name))),
+      })),
+      outputs: written.map(tensor).map(({ name, shape }) => {
+        const bytes = present(outputs[name], name);
+        return { name, shape, sha256: hex(sha256(bytes)), data: hex(bytes) };
+      }),
+    });
+  }
+  return { instruction: op, kernelSpec: 1, cases };
+}
+
+/** The vector as a program with data. */
+export function caseOfVector(op: Op, { attributes, inputs, outputs }: Vector): Case {
+  check(OPS[op] !== undefined, `vectors: no instruction ${op}`);
+  const builder = new ProgramBuilder();
+  const data: Record<string, Data[string]> = {};
+  const written = new Set(outputs.map(({ name }) => name));
+  const ids = new Map<string, number>();
+  for (const { name, dtype, shape, data: text } of inputs) {
+    ids.set(name, builder.tensor(name, dtype, shape, written.has(name) ? 'state' : 'input'));
+    const bytes = new Uint8Array(Buffer.from(text, 'hex'));
+    data[name] = dtype === 'f32' ? new Float32Array(bytes.buffer) : new Int32Array(bytes.buffer);
+  }
+  for (const { name, shape } of outputs) {
+    if (!ids.has(name)) ids.set(name, builder.tensor(name, 'f32', shape, 'output'));
+  }
+  const idOf = ({ name }: Readonly<{ name: string }>) => present(ids.get(name), name);
+  builder.emit(op, inputs.map(idOf), outputs.map(idOf), attributes);
+  return { op, program: builder.finish(`vector-${op}`), data };
+}
