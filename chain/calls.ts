@@ -15,6 +15,7 @@ import type {
 } from './api.ts';
 import { executionBlock, type Machine, rawLogs, runTransaction, typedTransaction } from './evm.ts';
 import { begin, type Contents } from './execute.ts';
+import { CALLS_WAITING } from './limits.ts';
 import { listen, type Place, type Ran, runMessage, ZERO_ADDRESS } from './message.ts';
 import type { Lender } from './queue.ts';
 import { revertReason } from './revert-reason.ts';
@@ -36,7 +37,12 @@ const STIPEND = 2_300n;
 const CLOSE_ENOUGH = 15n;
 const ACCESS_LIST_ROUNDS = 6;
 
-export function createCalls(shop: CallShop): Calls {
+export function createCalls(given: CallShop): Calls {
+  const place = (number: number): Result<Place> =>
+    given.machines.waiting() < CALLS_WAITING
+      ? given.place(number)
+      : fault('busy', 'too many calls are waiting; try again');
+  const shop: CallShop = { ...given, place };
   return {
     async call(request, number, overrides, trace) {
       const place = shop.place(number);

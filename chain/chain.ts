@@ -25,7 +25,7 @@ import { HeadState } from './head-state.ts';
 import { nextBaseFee } from './header.ts';
 import { keccak256 } from './keccak.ts';
 import { blockRows, headRow, Ledger, type Totals } from './ledger.ts';
-import { CALL_EXECUTORS, DEFAULT_LIMITS } from './limits.ts';
+import { CALL_EXECUTORS, DEFAULT_LIMITS, PROOFS_WAITING } from './limits.ts';
 import { queryLogs } from './log-query.ts';
 import { type Place, runMessage } from './message.ts';
 import { openLedger } from './open.ts';
@@ -58,6 +58,8 @@ type Core = {
   readonly queue: Queue;
   readonly machines: Lender<Machine>;
   readonly machine: Machine;
+  /** For views a block needs, so that callers holding every lent machine cannot delay it. */
+  readonly viewer: Machine;
   readonly hashes: Map<number, Hash>;
   readonly candidates: Map<Hash, Candidate>;
   readonly listeners: Set<(event: HeadEvent) => void>;
@@ -65,6 +67,7 @@ type Core = {
   totals: Totals;
   oldestState: number;
   closed: boolean;
+  proofs: number;
 };
 
 /** The system contracts of a genesis file. Faults name the parameter. */
@@ -159,12 +162,14 @@ async function createCore(
     ledger: new Ledger(store, limits, () => core.head.header.number),
     queue: createQueue(),
     machine: await make(),
+    viewer: await make(),
     machines: createLender(CALL_EXECUTORS, make),
     candidates: new Map(),
     listeners: new Set(),
     totals: mark.totals,
     oldestState: mark.oldestState,
     closed: false,
+    proofs: 0,
   };
   return core;
 }
@@ -224,7 +229,7 @@ function workshop(core: Core): Workshop {
     candidate: (hash) => core.candidates.get(hash) ?? null,
     async view(call) {
       const request = { from: SYSTEM_ADDRESS, to: call.to, data: call.data };
-      const ran = unwrap(await core.machines.lend((one) => runMessage(one, here, request, limits)));
+      const ran = unwrap(await runMessage(core.viewer, here, request, limits));
       check(ran.outcome.failure === null, `view of ${call.to}: ${ran.outcome.failure?.message}`);
       return ran.outcome.returned;
     },
@@ -351,12 +356,17 @@ function reads(
     async proof(address, slots, number) {
       if (slots.length > core.limits.proofSlots)
         return fault('tooManySlots', `too many slots: ${slots.length}, limit ${core.limits.proofSlots}`);
-      return core.queue.run(async () => {
-        const head = core.head.header.number;
-        if (number !== head)
-          return fault('stateUnavailable', `proofs are served at the head ${head} only`, { number, head });
-        return success(proofAt(core, address, slots));
-      });
+      if (core.proofs >= PROOFS_WAITING) return fault('busy', 'too many proofs are waiting; try again');
+      core.proofs++;
+      return core.queue
+        .run(async (): Promise<Result<AccountProof>> => {
+          const head = core.head.header.number;
+          if (number !== head) {
+            return fault('stateUnavailable', `proofs are served at the head ${head} only`, { number, head });
+          }
+          return success(proofAt(core, address, slots));
+        })
+        .finally(() => core.proofs--);
     },
   };
 }

@@ -13,6 +13,7 @@ import { sha256 } from '../base/hash.ts';
 import type { Address, Hash, Header, RawLog, Transaction } from './api.ts';
 import { keccak256 } from './keccak.ts';
 import { StateJournal, type StateSource } from './state-journal.ts';
+import { takeTurnsAtJumps } from './turns.ts';
 
 /** Hash of an ancestor block for BLOCKHASH, or null when it is not known. */
 export type BlockHashOf = (number: number) => Hash | null;
@@ -80,6 +81,7 @@ export async function createMachine(
     },
   };
   const evm = await createEVM({ common, stateManager: journal, blockchain });
+  takeTurnsAtJumps(evm);
   const vm = await createVM({ common, stateManager: journal, blockchain, evm });
   return { vm, evm, journal, common, failure };
 }

@@ -54,6 +54,9 @@ export const GENESIS_AUTHORITIES = 100;
 export const RESIDENT_NODES = 200_000;
 /** EVM instances kept for eth_call; calls beyond them wait. */
 export const CALL_EXECUTORS = 4;
+/** Calls waiting for an instance, and proofs waiting for a whole block; more are refused. */
+export const CALLS_WAITING = 256;
+export const PROOFS_WAITING = 64;
 /** Opcodes traced in one run. */
 export const TRACE_STEPS = 1_000_000;
 /** Jobs waiting for the execution queue. */

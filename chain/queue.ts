@@ -31,7 +31,11 @@ export function createQueue(): Queue {
 }
 
 /** A few equal things, lent one at a time. */
-export type Lender<T> = Readonly<{ lend<R>(use: (thing: T) => Promise<R>): Promise<R> }>;
+export type Lender<T> = Readonly<{
+  lend<R>(use: (thing: T) => Promise<R>): Promise<R>;
+  /** How many wait for one. */
+  waiting(): number;
+}>;
 
 /** Makes up to `size` things as they are needed; one whose use threw is replaced. */
 export function createLender<T>(size: number, make: () => Promise<T>): Lender<T> {
@@ -39,6 +43,7 @@ export function createLender<T>(size: number, make: () => Promise<T>): Lender<T>
   const line: (() => void)[] = [];
   let made = 0;
   return {
+    waiting: () => line.length,
     async lend(use) {
       while (free.length === 0 && made >= size) await new Promise<void>((resolve) => line.push(resolve));
       let thing = free.pop();

@@ -8,6 +8,7 @@ import { check, present } from '../base/check.ts';
 import { EMPTY_ACCOUNT, EMPTY_CODE_HASH, EMPTY_TRIE_ROOT, type AccountRecord } from './account.ts';
 import type { Address, Hash } from './api.ts';
 import { keccak256 } from './keccak.ts';
+import { FRAMES, turn } from './turns.ts';
 
 type Awaitable<T> = T | Promise<T>;
 
@@ -45,6 +46,7 @@ export class StateJournal implements StateManagerInterface {
   #originals = new Map<string, Uint8Array>();
   #undo: Undo[] = [];
   #marks: number[] = [];
+  #frames = 0;
 
   /** Storage as it stood when the running transaction began: SSTORE gas depends on it (EIP-2200). */
   readonly originalStorageCache = {
@@ -203,6 +205,8 @@ export class StateJournal implements StateManagerInterface {
 
   async checkpoint(): Promise<void> {
     this.#marks.push(this.#undo.length);
+    this.#frames++;
+    if (this.#frames % FRAMES === 0) await turn();
   }
 
   async commit(): Promise<void> {

@@ -74,6 +74,22 @@ test('an endless loop ends when its gas does', async (t) => {
   t.is(outcome.gasUsed, 200_000n);
 });
 
+test('a long call leaves turns for timers and for other calls', async (t) => {
+  const { chain, dispose } = await testChain({ system });
+  t.teardown(dispose);
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  let done = false;
+  const long = chain.call({ to: HUNGRY, gas: 3_000_000n }, 0).finally(() => {
+    done = true;
+  });
+  unwrap(await chain.call({ to: COUNTER }, 0));
+  t.false(done);
+  await long;
+  clearInterval(timer);
+  t.true(turns >= 3, `${turns} turns`);
+});
+
 test('an estimate is 21000 for a transfer and enough, but little more, for a call', async (t) => {
   const { chain, dispose } = await testChain({ system });
   t.teardown(dispose);

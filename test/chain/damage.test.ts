@@ -10,12 +10,10 @@ import test from 'ava';
 import { Level } from 'level';
 import { toHex } from '../../base/bytes.ts';
 import { unwrap } from '../../base/fault.ts';
+import { auditBlocks, auditState } from '../../chain/audit.ts';
 import { openChain } from '../../chain/chain.ts';
-import { keccak256 } from '../../chain/keccak.ts';
 import { accountNodeKey, headerKey, key, metaKey, PREFIX, protect, receiptsKey } from '../../chain/records.ts';
 import { openStore } from '../../chain/store.ts';
-import { Trie } from '../../chain/trie.ts';
-import { accountRlp, unpackAccount } from '../../chain/account.ts';
 import { alice, bob, mine, signed, temporaryFolder, testChain } from './support.ts';
 
 async function withRows(
@@ -131,7 +129,7 @@ test('kill -9 in the middle of blocks loses nothing that was acknowledged and te
   t.teardown(() => rm(directory, { recursive: true, force: true }));
   const worker = fileURLToPath(new URL('./crash-worker.js', import.meta.url));
   let acknowledged = 0;
-  for (let run = 0; run < 3; run++) {
+  for (let run = 0; run < 2; run++) {
     const child = spawn(process.execPath, [worker, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
     const target = acknowledged + 6 + run;
     child.stdout.on('data', (data: Buffer) => {
@@ -143,24 +141,12 @@ test('kill -9 in the middle of blocks loses nothing that was acknowledged and te
     const { number } = made.chain.head().header;
     t.true(number >= acknowledged, `head ${number}, acknowledged ${acknowledged}`);
     t.is(await unwrap(made.chain.state(number)).nonce(alice.address), number);
+    t.is(unwrap(await auditBlocks(made.chain)), number + 1);
+    const { stateRoot } = made.chain.head().header;
     await made.chain.close();
-    await t.notThrowsAsync(stateMatchesTrie(directory));
+    t.is(unwrap(await auditState(directory, stateRoot)).stateRoot, stateRoot);
   }
 });
-
-/** Rebuilds the account trie from the flat state and compares its root with the one on disk. */
-async function stateMatchesTrie(directory: string): Promise<void> {
-  const store = unwrap(await openStore(directory, false, () => {}));
-  const trie = new Trie(null, () => null);
-  for await (const [row, value] of store.scan({ gte: key(PREFIX.account), lt: key(PREFIX.account + 1) })) {
-    const account = unpackAccount(value);
-    if (account !== null) trie.put(keccak256(row.subarray(1)), accountRlp(account));
-  }
-  const root = store.get(accountNodeKey(new Uint8Array(0)));
-  await store.close();
-  if (root === null || toHex(keccak256(root)) !== toHex(trie.seal().root))
-    throw new Error('flat state and trie differ');
-}
 
 test('a value checks against its own key only', (t) => {
   const value = protect(Uint8Array.of(1), Uint8Array.of(9));

@@ -4,6 +4,7 @@ import test from 'ava';
 import { unwrap } from '../../base/fault.ts';
 import { ONE_GWEI, ONE_POL } from '../../base/units.ts';
 import type { Chain, Transaction } from '../../chain/api.ts';
+import { auditState } from '../../chain/audit.ts';
 import { encodeBlock } from '../../chain/block-codec.ts';
 import { openChain } from '../../chain/chain.ts';
 import { type ContractCall, LEAF_BYTES, LEARNING_ROUNDS_ADDRESS, type ViewCall } from '../../chain/system/api.ts';
@@ -32,7 +33,8 @@ async function send(chain: Chain, from: Key, call: ContractCall): Promise<Transa
 
 async function mineOk(chain: Chain, transactions: readonly Transaction[]) {
   const candidate = await mine(chain, transactions);
-  for (const receipt of candidate.receipts) if (receipt.status !== 1) throw new Error(`transaction ${receipt.transactionIndex} failed`);
+  for (const receipt of candidate.receipts)
+    if (receipt.status !== 1) throw new Error(`transaction ${receipt.transactionIndex} failed`);
   return candidate;
 }
 
@@ -75,7 +77,12 @@ test('a round is opened, committed, audited, attested, paid and minted, and a se
   const verdict = { round, trainer: alice.address, verdict: 'valid', step: 0, digest: hashOf('digest') } as const;
   await mineOk(chain, [await send(chain, authority, verdictCall(verdict))]);
   await waitFor(chain, 'attesting');
-  const attestation = { round, modelRoot: hashOf('model 1'), heldOutMicroNats: 0, checkpoint: { blobId: hashOf('blob'), sha256: hashOf('sha'), size: 9n } };
+  const attestation = {
+    round,
+    modelRoot: hashOf('model 1'),
+    heldOutMicroNats: 0,
+    checkpoint: { blobId: hashOf('blob'), sha256: hashOf('sha'), size: 9n },
+  };
   await mineOk(chain, [await send(chain, authority, attestCall(attestation))]);
   for (let i = 0; i < 4; i++) await mine(chain);
   t.is((await readModel(view(chain))).root, hashOf('model 1'));
@@ -88,7 +95,11 @@ test('a round is opened, committed, audited, attested, paid and minted, and a se
     unwrap(await peer.chain.importBlock(wire ?? new Uint8Array(0), certificateOf(number)));
   }
   t.is(peer.chain.head().hash, chain.head().hash);
+  const { stateRoot } = chain.head().header;
   t.true((await peer.chain.systemLogs(2))?.every((log) => log.address === LEARNING_ROUNDS_ADDRESS) ?? false);
+  await peer.chain.close();
+  const audit = unwrap(await auditState(peer.directory, stateRoot));
+  t.true(audit.slots > 20);
 });
 
 test('a withdrawal that no reward is due for is refused', async (t) => {
@@ -102,6 +113,10 @@ test('a withdrawal that no reward is due for is refused', async (t) => {
 });
 
 test('a genesis file whose learning section is wrong names the field', async (t) => {
-  const refused = await openChain({ directory: '/nowhere', genesis: testGenesis({ learning: { steps: 0 } }), create: true });
+  const refused = await openChain({
+    directory: '/nowhere',
+    genesis: testGenesis({ learning: { steps: 0 } }),
+    create: true,
+  });
   t.regex(refused.ok ? '' : refused.message, /^learning\./);
 });
