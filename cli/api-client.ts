@@ -21,9 +21,10 @@ function baseUrl(node: NodeAddress): string {
 }
 
 function unreachable(node: NodeAddress, error: unknown): FaultError {
-  const cause = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).name;
+  const { cause } = error as { cause?: { code?: string; message?: string } };
+  const why = cause?.code ?? cause?.message ?? (error as Error).name;
   return new FaultError(
-    fault('unreachable', `no node answers at ${baseUrl(node)} (${cause}); is it running, and is --port its API port?`),
+    fault('unreachable', `no node answers at ${baseUrl(node)} (${why}); is it running, and is --port its API port?`),
   );
 }
 

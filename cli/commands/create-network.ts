@@ -3,7 +3,6 @@
 import { relative, resolve } from 'node:path';
 import type { CommandModule } from 'yargs';
 import { unwrap } from '../../base/fault.ts';
-import { foundNetwork } from '../../node/founding.ts';
 import { type FoundingArguments, foundingOptions, planOf } from '../founding-options.ts';
 
 type Arguments = FoundingArguments & {
@@ -28,6 +27,7 @@ export const createNetworkCommand: CommandModule<object, Arguments> = {
     ...foundingOptions,
   } as never,
   async handler(args) {
+    const { foundNetwork } = await import('../../node/founding.ts');
     const plan = planOf(args, {
       directory: resolve(args.output),
       authorities: args.authorities,

@@ -8,7 +8,7 @@ import { present } from '../../base/check.ts';
 import { unwrap } from '../../base/fault.ts';
 import { type ChildNode, startChildNode, stopChildNodes } from '../../node/child-nodes.ts';
 import { systemClock } from '../../node/clock.ts';
-import { type FoundedNetwork, type FoundedNode, foundNetwork } from '../../node/founding.ts';
+import type { FoundedNetwork, FoundedNode } from '../../node/founding.ts';
 import { freePorts } from '../../node/free-ports.ts';
 import { type FoundingArguments, foundingOptions, planOf } from '../founding-options.ts';
 import { watchNetwork } from '../network-watch.ts';
@@ -60,6 +60,7 @@ export const demoCommand: CommandModule<object, Arguments> = {
     ...foundingOptions,
   } as never,
   async handler(args) {
+    const { foundNetwork } = await import('../../node/founding.ts');
     const directory = args.directory === undefined ? mkdtempSync(join(tmpdir(), 'pol-demo-')) : resolve(args.directory);
     const count = args.authorities + args.trainers;
     const ports = await freePorts(2 * count);

@@ -5,7 +5,6 @@ import { join, resolve } from 'node:path';
 import type { CommandModule } from 'yargs';
 import { unwrap } from '../../base/fault.ts';
 import { loadConfig } from '../../node/config.ts';
-import { foundNetwork } from '../../node/founding.ts';
 import { configOptions, flagsOf } from '../config-options.ts';
 import { type FoundingArguments, foundingOptions, planOf } from '../founding-options.ts';
 import { runUntilStopped } from './run.ts';
@@ -28,6 +27,7 @@ export const devCommand: CommandModule<object, Arguments> = {
     const flags = flagsOf(args);
     const file = join(directory, 'authority_0_config.json');
     if (!existsSync(file)) {
+      const { foundNetwork } = await import('../../node/founding.ts');
       const plan = planOf(args, {
         directory,
         authorities: 1,

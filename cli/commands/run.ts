@@ -2,11 +2,9 @@
 
 import type { CommandModule } from 'yargs';
 import { FaultError, fault, unwrap } from '../../base/fault.ts';
-import { loadConfig } from '../../node/config.ts';
+import { type Config, loadConfig } from '../../node/config.ts';
 import { STOP_MS } from '../../node/limits.ts';
-import { createLogger } from '../../node/logger.ts';
 import { systemClock } from '../../node/clock.ts';
-import { startNode } from '../../node/node.ts';
 import { configOptions, flagsOf } from '../config-options.ts';
 
 type Arguments = { 'config-file': string | undefined } & Record<string, unknown>;
@@ -32,7 +30,12 @@ export const runCommand: CommandModule<object, Arguments> = {
 };
 
 /** Runs a node until SIGINT or SIGTERM; a second signal ends it at once. */
-export async function runUntilStopped(config: Parameters<typeof startNode>[0]['config']): Promise<void> {
+export async function runUntilStopped(config: Config): Promise<void> {
+  // Loaded here, so that commands that only ask a node start at once.
+  const [{ createLogger }, { startNode }] = await Promise.all([
+    import('../../node/logger.ts'),
+    import('../../node/node.ts'),
+  ]);
   const log = createLogger({
     level: config.log_level,
     nodeId: config.node_id,
