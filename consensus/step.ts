@@ -9,7 +9,7 @@ import { MAX_PROPOSALS_PER_ROUND, MAX_ROUND, MAX_RULES_PER_EVENT, MAX_VOTES_PER_
 import { type Proposal, type Vote, voteKey } from './message.ts';
 import { enabledRule } from './settle.ts';
 import { type TimeoutParameters, timeoutMs } from './timeouts.ts';
-import { certificateFor, hasQuorumFor, isCertificate } from './vote-keeper.ts';
+import { certificateFor, hasQuorumFor, hasQuorumOfAny, isCertificate } from './vote-keeper.ts';
 
 export type HeightState = {
   readonly driver: DriverState;
@@ -213,12 +213,30 @@ function publishPolka(state: HeightState, round: number, effects: Effect[]): voi
   if (votes !== null) effects.push({ kind: 'publish-polka', votes });
 }
 
-/** Once a second: own last votes, the polka behind the valid value, and now and then the proposals themselves. */
+/**
+ * The votes that brought this authority into its round. A faulty voter may have shown its vote to this one only, and the
+ * others could then never follow: so they are passed on.
+ */
+function entryVotes({ keeper, rules }: DriverState): Vote[] {
+  if (rules.round <= 0) return [];
+  const before = keeper.rounds.get(rules.round - 1);
+  if (before !== undefined && hasQuorumOfAny(keeper, 'precommit', rules.round - 1)) {
+    return [...before.precommits.received.values()];
+  }
+  const now = keeper.rounds.get(rules.round);
+  return now === undefined ? [] : [...now.prevotes.received.values(), ...now.precommits.received.values()];
+}
+
+/** Once a second: own last votes, those that led into the round, the polka of the valid value, at times the proposals. */
 function resend(state: HeightState, effects: Effect[]): void {
   const { driver } = state;
   state.ticks++;
-  for (const vote of [state.ownPrevote, state.ownPrecommit])
+  for (const vote of [state.ownPrevote, state.ownPrecommit]) {
     if (vote !== null) effects.push({ kind: 'resend-vote', vote });
+  }
+  for (const vote of entryVotes(driver)) {
+    if (vote !== state.ownPrevote && vote !== state.ownPrecommit) effects.push({ kind: 'resend-vote', vote });
+  }
   const { validRound, round } = driver.rules;
   if (validRound >= 0) publishPolka(state, validRound, effects);
   for (const { proposal } of driver.proposals.values()) {

@@ -6,6 +6,10 @@ export type Faults = Readonly<{
   count: number;
   /** Authorities that run twice with one key; at most floor((count - 1) / 3) for safety to be owed. */
   twins: number;
+  /** Twins fall silent once chaos ends: the others have to do without them. */
+  twinsStop: boolean;
+  /** Messages of twins that say something else to one of their receivers. */
+  liePercent: number;
   lossPercent: number;
   /** Longest delay of a message while chaos lasts. */
   delayMs: number;
@@ -23,7 +27,7 @@ const HEAL = { healMs: 90_000, healHeights: 2 } as const;
 
 /** A calm network: what the speed is measured on. */
 export function calm(count: number, chaosMs: number): Faults {
-  return { count, twins: 0, lossPercent: 0, delayMs: 20, cutPercent: 0, cutRounds: 0, crashPerMillion: 0, chaosMs, ...HEAL };
+  return { count, twins: 0, twinsStop: false, liePercent: 0, lossPercent: 0, delayMs: 20, cutPercent: 0, cutRounds: 0, crashPerMillion: 0, chaosMs, ...HEAL };
 }
 
 /** The mix of a seed. */
@@ -33,6 +37,8 @@ export function mixed(seed: number): Faults {
   return {
     count,
     twins: Math.min(Math.floor((count - 1) / 3), pick(2, 0, 1, 1, 2)),
+    twinsStop: pick(9, 0, 1) === 1,
+    liePercent: pick(8, 0, 10, 30, 60),
     lossPercent: pick(3, 0, 0, 5, 20, 40),
     delayMs: pick(4, 20, 200, 1_500, 5_000),
     cutPercent: pick(5, 0, 20, 35, 35, 50),

@@ -80,6 +80,8 @@ export class World {
   readonly #nodes: Node[] = [];
   readonly #queue = new EventQueue<Happening>();
   readonly #observer: Observer;
+  /** Values built so far, by height: what a liar may name. */
+  readonly #values = new Map<number, readonly string[]>();
   #now = 0;
   #events = 0;
   #messages = 0;
@@ -117,6 +119,7 @@ export class World {
     let violation: string | null = null;
     try {
       this.#runUntil(this.#faults.chaosMs, Number.POSITIVE_INFINITY);
+      if (this.#faults.twinsStop) for (const node of this.#nodes) if (!node.isHonest) node.isUp = false;
       const target = this.#observer.height + this.#faults.healHeights;
       const limitMs = this.#faults.chaosMs + this.#faults.healMs;
       this.#runUntil(limitMs, target);
@@ -292,6 +295,8 @@ export class World {
       case 'build': {
         const value = `${height}/${effect.round}/${node.name}/${node.twin}/${node.built++}`;
         const event: Event = { kind: 'built', round: effect.round, value };
+        this.#values.set(height, [...(this.#values.get(height) ?? []), value]);
+        this.#values.delete(height - 4);
         this.#queue.push(this.#now + 5, { kind: 'event', to: at, epoch: node.epoch, event });
         return;
       }
@@ -313,7 +318,7 @@ export class World {
       case 'sign-offer': {
         const { offer, polka } = effect;
         const event: Event = { kind: 'proposal', proposal: { ...offer, proposer: node.name, signature: NO_SIGNATURE }, validity: 'valid' };
-        const certificate: Event | null = polka.length === 0 ? null : { kind: 'certificate', votes: polka };
+        const certificate: Event | null = polka.length === 0 || this.#habits.noPolka ? null : { kind: 'certificate', votes: polka };
         const message = this.#message(height, offer.round, PHASES.proposal, event, certificate);
         this.#sign(at, [height, offer.round, PLACES.proposal], `${offer.value}|${offer.validRound}`, message, () =>
           this.#observer.signedOffer(offer, node.name, node.isHonest),
@@ -394,8 +399,29 @@ export class World {
       const chance = draw(this.#seed, 1, message.id, to);
       if (isChaos && chance % 100 < lossPercent) continue;
       const delay = 1 + ((chance >>> 8) % (isChaos ? delayMs : 20));
-      this.#queue.push(this.#now + delay, { kind: 'message', to, message });
+      const said = isChaos && this.#node(from).twin !== 0 ? this.#lie(from, to, message) : message;
+      this.#queue.push(this.#now + delay, { kind: 'message', to, message: said });
     }
+  }
+
+  /** A faulty authority now and then tells one peer something else: another value, another valid round. */
+  #lie(from: number, to: number, message: Message): Message {
+    const { liePercent } = this.#faults;
+    const chance = draw(this.#seed, 5, message.id, to);
+    const values = this.#values.get(message.height);
+    if (chance % 100 >= liePercent || values === undefined) return message;
+    const value = values[(chance >>> 8) % values.length] as string;
+    const { event } = message;
+    const { name } = this.#node(from);
+    if (event.kind === 'vote' && event.vote.voter === name) {
+      const vote: Vote = { ...event.vote, value: (chance >>> 16) % 4 === 0 ? null : value };
+      this.#observer.signedBallot(vote, vote.voter, false);
+      return { ...message, event: { kind: 'vote', vote } };
+    }
+    if (event.kind !== 'proposal' || event.proposal.proposer !== name) return message;
+    const proposal = { ...event.proposal, value, validRound: ((chance >>> 16) % (message.round + 1)) - 1 };
+    this.#observer.signedOffer(proposal, proposal.proposer, false);
+    return { ...message, event: { ...event, proposal } };
   }
 
   /** Twins see one side each; honest links are cut by (height, round, phase, source, destination). */

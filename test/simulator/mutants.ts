@@ -1,0 +1,64 @@
+// Owns wrong versions of the core and of its shell, each of which the simulator has to find: the measure of the simulator.
+// A mutant of the core is the compiled code with one piece of text replaced, loaded as modules of its own.
+
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { check } from '../../base/check.ts';
+import type { resume } from '../../consensus/replay.ts';
+import type * as StepModule from '../../consensus/step.ts';
+import { type Core, GOOD_HABITS, type Habits } from './world.ts';
+
+export type Mutant = Readonly<{
+  name: string;
+  /** Text of a compiled file of consensus/ and what takes its place; null where only the shell is wrong. */
+  change: Readonly<{ file: string; find: string; replace: string }> | null;
+  habits: Habits;
+}>;
+
+function core(name: string, file: string, find: string, replace: string): Mutant {
+  return { name, change: { file, find, replace }, habits: GOOD_HABITS };
+}
+function shell(name: string, habit: Partial<Habits>): Mutant {
+  return { name, change: null, habits: { ...GOOD_HABITS, ...habit } };
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  core('no lock', 'rules.js', 'lockedValue: value, lockedRound: state.round', 'lockedValue: null, lockedRound: -1'),
+  core('never unlock', 'rules.js', 'state.lockedRound <= input.validRound || state.lockedValue === input.value', 'state.lockedRound === -1 || state.lockedValue === input.value'),
+  core('unlock on any re-proposal', 'rules.js', 'state.lockedRound <= input.validRound || state.lockedValue === input.value', 'true'),
+  core('quorum less one', 'quorum.js', '3 * weight > 2 * total', '3 * (weight + 1) > 2 * total'),
+  core('count a duplicate voter', 'vote-keeper.js', 'if (count.voters.has(vote.voter))', 'if (false)'),
+  core('re-proposal without its polka', 'driver.js', "if (!hasQuorumFor(keeper, 'prevote', validRound, value))", 'if (false)'),
+  core('fresh proposal ignores the lock', 'rules.js', 'state.lockedRound === -1 || state.lockedValue === input.value ? input.value : null', 'input.value'),
+  core('valid value not kept', 'rules.js', 'validValue: value, validRound: state.round', 'validValue: null, validRound: -1'),
+  core('nil counted for the value', 'vote-keeper.js', 'count.weights.get(value) ?? 0, total', '(count.weights.get(value) ?? 0) + (value === null ? 0 : count.weights.get(null) ?? 0), total'),
+  core('mixed precommits decide', 'vote-keeper.js', 'countOf(votes, type).weights.get(value) ?? 0, keeper', "type === 'precommit' ? countOf(votes, type).sum : countOf(votes, type).weights.get(value) ?? 0, keeper"),
+  core('no rule is looked at again', 'settle.js', "state.rules.step === 'commit' || !state.started", 'true'),
+  core('no round skip', 'quorum.js', '3 * weight > total', 'false'),
+  core('precommit timeout never starts', 'rules.js', "timer: 'precommit', round: state.round", "timer: 'precommit', round: -5"),
+  shell('signature leaves before anything is persisted', { sendBeforePersist: true, skipLogSync: true }),
+  shell('log not synced before signing', { skipLogSync: true }),
+  shell('value rebuilt after a restart', { rebuildValue: true, sendBeforePersist: true }),
+  shell('polkas not published', { noPolka: true }),
+];
+
+/** Loads a mutant from a copy of the compiled core under `folder`, which stands inside the compiled tree. */
+export async function loadMutant(mutant: Mutant, built: string, folder: string): Promise<Core> {
+  const root = join(folder, mutant.name.replaceAll(' ', '-'));
+  let from = join(built, 'consensus');
+  if (mutant.change !== null) {
+    const { file, find, replace } = mutant.change;
+    mkdirSync(root, { recursive: true });
+    cpSync(from, join(root, 'consensus'), { recursive: true });
+    symlinkSync(join(built, 'base'), join(root, 'base'));
+    from = join(root, 'consensus');
+    const before = readFileSync(join(from, file), 'utf8');
+    const after = before.replaceAll(find, replace);
+    check(after !== before, `mutant ${mutant.name}: its text is in ${file}`);
+    writeFileSync(join(from, file), after);
+  }
+  const step = (await import(pathToFileURL(join(from, 'step.js')).href)) as typeof StepModule;
+  const replay = (await import(pathToFileURL(join(from, 'replay.js')).href)) as { resume: typeof resume };
+  return { heightState: step.heightState, step: step.step, isKnown: step.isKnown, resume: replay.resume };
+}
