@@ -27,12 +27,25 @@ const HEAL = { healMs: 90_000, healHeights: 2 } as const;
 
 /** A calm network: what the speed is measured on. */
 export function calm(count: number, chaosMs: number): Faults {
-  return { count, twins: 0, twinsStop: false, liePercent: 0, lossPercent: 0, delayMs: 20, cutPercent: 0, cutRounds: 0, crashPerMillion: 0, chaosMs, ...HEAL };
+  return {
+    count,
+    twins: 0,
+    twinsStop: false,
+    liePercent: 0,
+    lossPercent: 0,
+    delayMs: 20,
+    cutPercent: 0,
+    cutRounds: 0,
+    crashPerMillion: 0,
+    chaosMs,
+    ...HEAL,
+  };
 }
 
 /** The mix of a seed. */
 export function mixed(seed: number): Faults {
-  const pick = (what: number, ...choices: readonly number[]): number => choices[draw(seed, 99, what) % choices.length] as number;
+  const pick = (what: number, ...choices: readonly number[]): number =>
+    choices[draw(seed, 99, what) % choices.length] as number;
   const count = pick(1, 4, 4, 4, 4, 5, 6, 7, 7);
   return {
     count,

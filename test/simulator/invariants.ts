@@ -46,7 +46,10 @@ export class Observer {
       if (isHonest) this.#keepsLock(height, round, value, signer);
     } else if (isHonest) {
       const voters = this.#prevoters.get(`${height}|${round}|${value}`);
-      hold(voters !== undefined && voters.size >= quorumOf(this.#count), `I6: ${signer} precommits ${value} without a polka`);
+      hold(
+        voters !== undefined && voters.size >= quorumOf(this.#count),
+        `I6: ${signer} precommits ${value} without a polka`,
+      );
       this.#locks.set(`${height}|${signer}`, { round, value });
     }
   }
@@ -76,7 +79,10 @@ export class Observer {
     const known = this.#decided.get(height);
     hold(known === undefined || known === value, `I1: height ${height}: ${known} and ${value}`);
     const voters = new Set(votes.map((vote) => vote.voter));
-    hold(voters.size === votes.length && voters.size >= quorumOf(this.#count), `I4: certificate of ${voters.size} voters`);
+    hold(
+      voters.size === votes.length && voters.size >= quorumOf(this.#count),
+      `I4: certificate of ${voters.size} voters`,
+    );
     for (const vote of votes) {
       const isFor = vote.type === 'precommit' && vote.height === height && vote.value === value;
       hold(isFor && vote.round === votes[0]?.round, 'I4: certificate of unequal votes');

@@ -22,10 +22,27 @@ export type Core = Readonly<{
 }>;
 
 /** Wrong ways to be a shell; all false is the right one. */
-export type Habits = Readonly<{ skipLogSync: boolean; sendBeforePersist: boolean; rebuildValue: boolean; noPolka: boolean }>;
-export const GOOD_HABITS: Habits = { skipLogSync: false, sendBeforePersist: false, rebuildValue: false, noPolka: false };
+export type Habits = Readonly<{
+  skipLogSync: boolean;
+  sendBeforePersist: boolean;
+  rebuildValue: boolean;
+  noPolka: boolean;
+}>;
+export const GOOD_HABITS: Habits = {
+  skipLogSync: false,
+  sendBeforePersist: false,
+  rebuildValue: false,
+  noPolka: false,
+};
 
-type Message = Readonly<{ height: number; round: number; phase: number; event: Event; polka: Event | null; id: number }>;
+type Message = Readonly<{
+  height: number;
+  round: number;
+  phase: number;
+  event: Event;
+  polka: Event | null;
+  id: number;
+}>;
 type Happening =
   | Readonly<{ kind: 'message'; to: number; message: Message }>
   | Readonly<{ kind: 'event'; to: number; epoch: number; event: Event }>
@@ -109,8 +126,23 @@ export class World {
 
   #newNode(name: string, index: number, twin: number): Node {
     return {
-      index, name, twin, isHonest: twin === 0, core: null, isStarted: false, isUp: true, epoch: 0, startedMs: 0, chain: [],
-      log: [], synced: 0, signed: new Map(), lastPlace: [0, 0, 0], future: [], queue: [], built: 0,
+      index,
+      name,
+      twin,
+      isHonest: twin === 0,
+      core: null,
+      isStarted: false,
+      isUp: true,
+      epoch: 0,
+      startedMs: 0,
+      chain: [],
+      log: [],
+      synced: 0,
+      signed: new Map(),
+      lastPlace: [0, 0, 0],
+      future: [],
+      queue: [],
+      built: 0,
     };
   }
 
@@ -130,7 +162,14 @@ export class World {
       violation = error.message;
     }
     const { height } = this.#observer;
-    return { violation, heights: height, events: this.#events, virtualMs: this.#now, maxRound: this.#maxRound, trace: this.#trace >>> 0 };
+    return {
+      violation,
+      heights: height,
+      events: this.#events,
+      virtualMs: this.#now,
+      maxRound: this.#maxRound,
+      trace: this.#trace >>> 0,
+    };
   }
 
   #runUntil(timeMs: number, height: number): void {
@@ -142,7 +181,11 @@ export class World {
       }
       this.#now = next.time;
       this.#happen(next.item);
-      if (height !== Number.POSITIVE_INFINITY && this.#nodes.every((node) => !node.isHonest || node.chain.length >= height)) return;
+      if (
+        height !== Number.POSITIVE_INFINITY &&
+        this.#nodes.every((node) => !node.isHonest || node.chain.length >= height)
+      )
+        return;
     }
   }
 
@@ -302,7 +345,12 @@ export class World {
       }
       case 'start-timer': {
         const { timer, round } = effect;
-        this.#queue.push(this.#now + effect.ms, { kind: 'event', to: at, epoch: node.epoch, event: { kind: 'timeout', timer, round } });
+        this.#queue.push(this.#now + effect.ms, {
+          kind: 'event',
+          to: at,
+          epoch: node.epoch,
+          event: { kind: 'timeout', timer, round },
+        });
         return;
       }
       case 'sign-ballot': {
@@ -317,8 +365,13 @@ export class World {
       }
       case 'sign-offer': {
         const { offer, polka } = effect;
-        const event: Event = { kind: 'proposal', proposal: { ...offer, proposer: node.name, signature: NO_SIGNATURE }, validity: 'valid' };
-        const certificate: Event | null = polka.length === 0 || this.#habits.noPolka ? null : { kind: 'certificate', votes: polka };
+        const event: Event = {
+          kind: 'proposal',
+          proposal: { ...offer, proposer: node.name, signature: NO_SIGNATURE },
+          validity: 'valid',
+        };
+        const certificate: Event | null =
+          polka.length === 0 || this.#habits.noPolka ? null : { kind: 'certificate', votes: polka };
         const message = this.#message(height, offer.round, PHASES.proposal, event, certificate);
         this.#sign(at, [height, offer.round, PLACES.proposal], `${offer.value}|${offer.validRound}`, message, () =>
           this.#observer.signedOffer(offer, node.name, node.isHonest),
@@ -338,7 +391,8 @@ export class World {
       }
       case 'resend-proposal': {
         const { proposal, polka } = effect;
-        const certificate: Event | null = polka.length === 0 || this.#habits.noPolka ? null : { kind: 'certificate', votes: polka };
+        const certificate: Event | null =
+          polka.length === 0 || this.#habits.noPolka ? null : { kind: 'certificate', votes: polka };
         const event: Event = { kind: 'proposal', proposal, validity: 'valid' };
         this.#broadcast(at, this.#message(height, proposal.round, PHASES.proposal, event, certificate));
         return;
@@ -361,7 +415,13 @@ export class World {
   }
 
   /** Sync the log, check and persist the place, and only then let the signature out. */
-  #sign(at: number, place: readonly [number, number, number], what: string, message: Message, observe: () => void): void {
+  #sign(
+    at: number,
+    place: readonly [number, number, number],
+    what: string,
+    message: Message,
+    observe: () => void,
+  ): void {
     const node = this.#node(at);
     if (node.isHonest) {
       if (!this.#habits.skipLogSync) node.synced = node.log.length;
@@ -430,7 +490,10 @@ export class World {
     const target = this.#node(to);
     if (source.name === target.name) return false;
     const { height, round, phase } = message;
-    for (const [twin, other] of [[source, target], [target, source]] as const) {
+    for (const [twin, other] of [
+      [source, target],
+      [target, source],
+    ] as const) {
       if (twin.twin !== 0 && 1 + (draw(this.#seed, 2, height, other.index) % 2) !== twin.twin) return false;
     }
     const { cutPercent, cutRounds } = this.#faults;
@@ -454,7 +517,8 @@ export class World {
     if (!node.isUp) return;
     const chance = draw(this.#seed, 4, at, this.#now);
     const peer = this.#node(chance % this.#nodes.length);
-    const isReached = !this.#isChaos || (chance >>> 10) % 100 >= Math.max(this.#faults.lossPercent, this.#faults.cutPercent);
+    const isReached =
+      !this.#isChaos || (chance >>> 10) % 100 >= Math.max(this.#faults.lossPercent, this.#faults.cutPercent);
     if (isReached && peer.isUp && peer.name !== node.name && peer.chain.length > node.chain.length) {
       for (const decision of peer.chain.slice(node.chain.length)) this.#decide(at, decision);
       return;
