@@ -76,7 +76,7 @@ test('the queue lies in storage where the chain reads it', (t) => {
     compiledContracts().Rewards.storage.map(({ label, slot, offset }) => [label, [slot, offset]]),
   );
   t.deepEqual(
-    [slots['head'], slots['tail'], slots['entries']],
+    [slots.head, slots.tail, slots.entries],
     [
       [0, 0],
       [0, 8],

@@ -9,6 +9,8 @@ import { check, present } from '../../base/check.ts';
 import { unwrap } from '../../base/fault.ts';
 import { keccak256 } from '../../base/hash.ts';
 import { addressOf, secp256k1 } from '../../base/keys.ts';
+import { ONE_GWEI } from '../../base/units.ts';
+import type { SystemHooks } from '../../chain/api.ts';
 import { type StateSource, StateJournal } from '../../chain/state-journal.ts';
 import { decodeReturn, decodeRevert, encodeCall, trainersAbi } from '../../chain/system/abi.ts';
 import {
@@ -77,24 +79,6 @@ export type Sent = Readonly<{
   events: readonly SystemEvent[];
 }>;
 
-export type World = Readonly<{
-  authorities: readonly Authority[];
-  parameters: LearningParameters;
-  view: ViewCall;
-  number(): number;
-  /** Next block: markPaid and onBlock, then the withdrawals. Returns the gas and events of onBlock. */
-  block(): Promise<Sent>;
-  blocks(count: number): Promise<void>;
-  send(from: Hex, call: ContractCall): Promise<Sent>;
-  /** As `send`, throwing unless it succeeded. */
-  ok(from: Hex, call: ContractCall): Promise<Sent>;
-  fund(address: Hex, wei: bigint): Promise<void>;
-  putCode(address: Hex, code: Uint8Array): Promise<void>;
-  balance(address: Hex): Promise<bigint>;
-  /** Throws on the first invariant that does not hold. */
-  checkInvariants(): Promise<void>;
-}>;
-
 const ORDER: readonly RoundPhase[] = ['idle', 'frozen', 'training', 'auditing', 'attesting', 'settling', 'done'];
 
 /** A state with nothing under it. */
@@ -124,8 +108,8 @@ export async function openWorld(
   const parameters = { ...testParameters, ...changes };
   const authorities = Array.from({ length: authorityCount }, (_, index) => authorityOf(index));
   const hooks = unwrap(await systemHooks(parameters, authorities));
-  const common = new Common({ chain: Mainnet, hardfork: Hardfork.Prague });
   const state = new StateJournal(NOWHERE);
+  const common = new Common({ chain: Mainnet, hardfork: Hardfork.Prague });
   const evm = await createEVM({ common, stateManager: state });
   for (const [address, account] of Object.entries(hooks.alloc)) {
     const at = createAddressFromString(address);
@@ -134,23 +118,125 @@ export async function openWorld(
     for (const [key, value] of Object.entries(account.storage ?? {}))
       await state.putStorage(at, fromHex(key), fromHex(value));
   }
-  const memory: Memory = {
-    fundedWei: 0n,
-    paidWei: 0n,
-    phase: 'idle',
-    round: -1,
-    pays: new Set(),
-    stakes: new Map(),
-    accounts: new Set([
-      TRAINERS_ADDRESS,
-      REWARDS_ADDRESS,
-      LEARNING_ROUNDS_ADDRESS,
-      ...authorities.map(({ address }) => address),
-    ]),
-  };
-  let number = 0;
+  return new World({ authorities, parameters, hooks, state, evm, watched });
+}
 
-  async function run(from: Hex, call: ContractCall, system: boolean): Promise<Sent> {
+type WorldParts = Readonly<{
+  authorities: readonly Authority[];
+  parameters: LearningParameters;
+  hooks: SystemHooks;
+  state: StateJournal;
+  evm: EVM;
+  watched: boolean;
+}>;
+
+export class World {
+  readonly authorities: readonly Authority[];
+  readonly parameters: LearningParameters;
+  readonly #parts: WorldParts;
+  readonly #memory: Memory;
+  #number = 0;
+
+  constructor(parts: WorldParts) {
+    this.#parts = parts;
+    this.authorities = parts.authorities;
+    this.parameters = parts.parameters;
+    const contracts = [TRAINERS_ADDRESS, REWARDS_ADDRESS, LEARNING_ROUNDS_ADDRESS];
+    const accounts = new Set([...contracts, ...parts.authorities.map(({ address }) => address)]);
+    this.#memory = {
+      fundedWei: 0n,
+      paidWei: 0n,
+      phase: 'idle',
+      round: -1,
+      pays: new Set(),
+      stakes: new Map(),
+      accounts,
+    };
+  }
+
+  number(): number {
+    return this.#number;
+  }
+
+  /** Next block: markPaid and onBlock, then the withdrawals. Returns the gas and events of onBlock. */
+  async block(): Promise<Sent> {
+    const { hooks, state, watched } = this.#parts;
+    const due = await readPendingRewards(this.view, MAX_WITHDRAWALS_PER_BLOCK);
+    const read = async (address: Hex, key: Uint8Array) => state.getStorage(createAddressFromString(address), key);
+    const stored = await readPendingRewardsFromStorage(read, MAX_WITHDRAWALS_PER_BLOCK);
+    check(toText(due) === toText(stored), 'queue read by call and from storage differ');
+    this.#number++;
+    let last: Sent | null = null;
+    for (const call of hooks.calls(this.#number, due.length)) {
+      last = await this.#run(SYSTEM_ADDRESS, { ...call, value: 0n }, true);
+      check(last.error === null, `system call failed: ${last.error}`);
+      noteEvents(this.#memory, last.events);
+    }
+    for (const { recipient, gwei } of due) {
+      await this.#credit(recipient, gwei * ONE_GWEI);
+      this.#memory.paidWei += gwei * ONE_GWEI;
+    }
+    if (watched) await this.checkInvariants();
+    return present(last, 'onBlock');
+  }
+
+  async blocks(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) await this.block();
+  }
+
+  /** A transaction without fees; a refusal is returned, not thrown. */
+  async send(from: Hex, call: ContractCall): Promise<Sent> {
+    const sent = await this.#run(from, call, false);
+    noteEvents(this.#memory, sent.events);
+    if (this.#parts.watched && sent.error === null) await this.checkInvariants();
+    return sent;
+  }
+
+  /** As `send`, throwing unless it succeeded. */
+  async ok(from: Hex, call: ContractCall): Promise<Sent> {
+    const sent = await this.send(from, call);
+    check(sent.error === null, `call failed: ${sent.error}(${sent.args.join(', ')})`);
+    return sent;
+  }
+
+  async fund(address: Hex, wei: bigint): Promise<void> {
+    await this.#credit(address, wei);
+    this.#memory.fundedWei += wei;
+  }
+
+  async putCode(address: Hex, code: Uint8Array): Promise<void> {
+    await this.#parts.state.putCode(createAddressFromString(address), code);
+  }
+
+  readonly balance = async (address: Hex): Promise<bigint> =>
+    (await this.#parts.state.getAccount(createAddressFromString(address)))?.balance ?? 0n;
+
+  readonly view: ViewCall = async (to, data) => {
+    const { evm } = this.#parts;
+    await evm.journal.checkpoint();
+    const { execResult } = await evm.runCall({
+      to: createAddressFromString(to),
+      caller: createAddressFromString(accountOf('viewer')),
+      data,
+      isStatic: true,
+      gasLimit: 300_000_000n,
+      skipNonceIncrement: true,
+      block: blockContext(this.#number),
+    });
+    await evm.journal.revert();
+    await evm.journal.cleanup();
+    if (execResult.exceptionError === undefined) return execResult.returnValue;
+    throw new Error(decodeRevert(execResult.returnValue)?.name ?? execResult.exceptionError.error);
+  };
+
+  /** Throws on the first invariant that does not hold. Transitions can be judged only when every call was watched. */
+  async checkInvariants(): Promise<void> {
+    await checkLedger(this.#memory, this.view, this.balance);
+    if (this.#parts.watched) await checkTransition(this.#memory, this.view);
+  }
+
+  async #run(from: Hex, call: ContractCall, system: boolean): Promise<Sent> {
+    const { evm, state } = this.#parts;
     const { execResult } = await evm.runCall({
       to: createAddressFromString(call.to),
       caller: createAddressFromString(from),
@@ -158,7 +244,7 @@ export async function openWorld(
       value: call.value,
       gasLimit: 30_000_000n,
       skipNonceIncrement: system,
-      block: blockContext(number),
+      block: blockContext(this.#number),
     });
     await evm.journal.cleanup();
     state.originalStorageCache.clear();
@@ -176,92 +262,14 @@ export async function openWorld(
     return { error, args: revert?.args ?? [], gas, events: error === null ? events : [] };
   }
 
-  const view: ViewCall = async (to, data) => {
-    await evm.journal.checkpoint();
-    const { execResult } = await evm.runCall({
-      to: createAddressFromString(to),
-      caller: createAddressFromString(accountOf('viewer')),
-      data,
-      isStatic: true,
-      gasLimit: 300_000_000n,
-      skipNonceIncrement: true,
-      block: blockContext(number),
-    });
-    await evm.journal.revert();
-    await evm.journal.cleanup();
-    if (execResult.exceptionError !== undefined) {
-      throw new Error(decodeRevert(execResult.returnValue)?.name ?? execResult.exceptionError.error);
-    }
-    return execResult.returnValue;
-  };
-
-  async function balance(address: Hex): Promise<bigint> {
-    return (await state.getAccount(createAddressFromString(address)))?.balance ?? 0n;
-  }
-
-  async function credit(address: Hex, wei: bigint): Promise<void> {
+  async #credit(address: Hex, wei: bigint): Promise<void> {
+    const { state } = this.#parts;
     const at = createAddressFromString(address);
     const account = (await state.getAccount(at)) ?? new Account();
     account.balance += wei;
     await state.putAccount(at, account);
-    memory.accounts.add(address);
+    this.#memory.accounts.add(address);
   }
-
-  async function noted(sent: Sent): Promise<Sent> {
-    noteEvents(memory, sent.events);
-    if (watched && sent.error === null) await checkInvariants();
-    return sent;
-  }
-
-  async function block(): Promise<Sent> {
-    const due = await readPendingRewards(view, MAX_WITHDRAWALS_PER_BLOCK);
-    const read = async (address: Hex, key: Uint8Array) => state.getStorage(createAddressFromString(address), key);
-    const stored = await readPendingRewardsFromStorage(read, MAX_WITHDRAWALS_PER_BLOCK);
-    check(toText(due) === toText(stored), 'queue read by call and from storage differ');
-    number++;
-    let last: Sent | null = null;
-    for (const call of hooks.calls(number, due.length)) {
-      last = await run(SYSTEM_ADDRESS, { ...call, value: 0n }, true);
-      check(last.error === null, `system call failed: ${last.error}`);
-      noteEvents(memory, last.events);
-    }
-    for (const { recipient, gwei } of due) {
-      await credit(recipient, gwei * 10n ** 9n);
-      memory.paidWei += gwei * 10n ** 9n;
-    }
-    if (watched) await checkInvariants();
-    return present(last, 'onBlock');
-  }
-
-  async function checkInvariants(): Promise<void> {
-    await checkLedger(memory, view, balance);
-    if (watched) await checkTransition(memory, view);
-  }
-
-  const send = async (from: Hex, call: ContractCall): Promise<Sent> => noted(await run(from, call, false));
-  return {
-    authorities,
-    parameters,
-    view,
-    number: () => number,
-    block,
-    blocks: async (count) => {
-      for (let i = 0; i < count; i++) await block();
-    },
-    send,
-    ok: async (from, call) => {
-      const sent = await send(from, call);
-      check(sent.error === null, `call failed: ${sent.error}(${sent.args.join(', ')})`);
-      return sent;
-    },
-    fund: async (address, wei) => {
-      await credit(address, wei);
-      memory.fundedWei += wei;
-    },
-    putCode: async (address, code) => state.putCode(createAddressFromString(address), code),
-    balance,
-    checkInvariants,
-  };
 }
 
 type BlockContext = NonNullable<Parameters<EVM['runCall']>[0]['block']>;
@@ -329,7 +337,7 @@ async function checkLedger(memory: Memory, view: ViewCall, balance: (address: He
   check(held === (await balance(TRAINERS_ADDRESS)), 'balance of Trainers is not stakes + credits');
   const supply = await readSupply(view);
   check(supply.burnedWei === (await balance(REWARDS_ADDRESS)), 'balance of Rewards is not what was burned');
-  check(supply.paidGwei * 10n ** 9n === memory.paidWei, 'paid is not what was withdrawn');
+  check(supply.paidGwei * ONE_GWEI === memory.paidWei, 'paid is not what was withdrawn');
   const queued = await readPendingRewards(view, 1_000);
   const waiting = queued.reduce((sum, { gwei }) => sum + gwei, 0n);
   check(waiting === supply.pendingGwei && queued.length === supply.pendingCount, 'minted is not paid + pending');
