@@ -149,6 +149,8 @@ function statusView(options: RestOptions, learning: LearningStatus): Readonly<Re
     accepted_rounds: learning.acceptedRounds,
     model_root: learning.modelRoot,
     model_parameters: learning.parameters,
+    chat_available: ports.chat !== null,
+    chat_model_round: ports.chat?.info().round ?? null,
     pending_transactions: chain.pool.status().pending,
     generations: generations(),
     uptime_seconds: Math.max(0, Math.floor((ports.clock.nowMs() - node.startedMs) / 1_000)),

@@ -18,8 +18,7 @@ function showStatus(status) {
   put('height-sub', `${number(status.pending_transactions)} pending`);
   put('loss', loss(status.current_loss));
   put('loss-sub', `epoch ${status.current_epoch}`);
-  put('chat-model', '');
-  byId('chat-model').replaceChildren(`${number(status.model_parameters)} parameters · `, short(status.model_root));
+  byId('chat-model').replaceChildren(chatModel(status), short(status.model_root));
   put('peers', number(status.peers));
   const health = byId('health');
   health.textContent = status.syncing ? 'syncing' : 'live';
@@ -27,6 +26,12 @@ function showStatus(status) {
   const warnings = byId('warnings');
   warnings.hidden = status.warnings.length === 0;
   warnings.replaceChildren(...status.warnings.map((text) => make('li', {}, text)));
+}
+
+function chatModel({ chat_available: available, chat_model_round: round, model_parameters: parameters }) {
+  if (!available) return 'this node serves no model · ';
+  const which = round === null ? 'untrained weights' : `model of round ${round}`;
+  return `${which}, ${number(parameters)} parameters · `;
 }
 
 function showTraining(training) {
@@ -75,7 +80,7 @@ function showTrainers({ items }) {
 }
 
 function showNetwork(network) {
-  put('peers-sub', `${network.authorities.length} authorities`);
+  put('peers-sub', `${network.authorities.length} ${network.authorities.length === 1 ? 'authority' : 'authorities'}`);
   put('quorum', `${network.quorum} of ${network.authorities.length} authorities finalise a block.`);
   const authorities = network.authorities.map(({ address, active }) =>
     row(short(address), make('span', { class: `chip ${active ? 'good' : 'warn'}` }, active ? 'authority' : 'authority, silent'), '–', '–'),

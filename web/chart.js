@@ -1,7 +1,6 @@
 // Owns the loss chart: two lines over rounds as inline SVG.
 
 const SVG = 'http://www.w3.org/2000/svg';
-const WIDTH = 960;
 const HEIGHT = 240;
 const EDGE = { left: 46, right: 14, top: 12, bottom: 26 };
 
@@ -29,17 +28,19 @@ export function drawChart(into, points) {
     into.replaceChildren();
     return false;
   }
+  // Drawn in real pixels, so that text keeps its shape on every screen.
+  const width = Math.max(260, into.clientWidth);
   const rounds = points.map((p) => p.round);
   const first = Math.min(...rounds);
   const last = Math.max(...rounds, first + 1);
   const spread = Math.max(0.05, Math.max(...values) - Math.min(...values));
   const low = Math.min(...values) - spread * 0.08;
   const high = Math.max(...values) + spread * 0.08;
-  const x = (round) => EDGE.left + ((round - first) / (last - first)) * (WIDTH - EDGE.left - EDGE.right);
+  const x = (round) => EDGE.left + ((round - first) / (last - first)) * (width - EDGE.left - EDGE.right);
   const y = (value) => HEIGHT - EDGE.bottom - ((value - low) / (high - low)) * (HEIGHT - EDGE.top - EDGE.bottom);
-  const svg = shape('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none' });
+  const svg = shape('svg', { viewBox: `0 0 ${width} ${HEIGHT}` });
   for (const at of ticks(low, high)) {
-    svg.append(shape('line', { class: 'grid', x1: EDGE.left, x2: WIDTH - EDGE.right, y1: y(at), y2: y(at) }));
+    svg.append(shape('line', { class: 'grid', x1: EDGE.left, x2: width - EDGE.right, y1: y(at), y2: y(at) }));
     svg.append(shape('text', { x: EDGE.left - 8, y: y(at) + 4, 'text-anchor': 'end' }, at.toFixed(spread < 0.5 ? 2 : 1)));
   }
   for (const at of ticks(first, last).filter(Number.isInteger)) {
