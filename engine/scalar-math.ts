@@ -52,7 +52,7 @@ const LOG = [
 export function logFixed(x: number): number {
   let exponent = (floatBits(x) >> 23) - 126;
   let m = bitsFloat((floatBits(x) & 0x007f_ffff) | 0x3f00_0000);
-  if (m < f(0.70710678)) {
+  if (m < bitsFloat(0x3f35_04f3)) {
     exponent -= 1;
     m = add(m, m);
   }

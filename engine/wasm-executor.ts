@@ -96,9 +96,16 @@ class Heap {
 const moduleFile = new URL('./kernels.wasm', import.meta.url);
 let compiled: WasmModule | null = null;
 
-/** The compiled kernels, or a throw when the build has not made them. */
+/** The compiled kernels; a FaultError 'engine/backend' when the build has not made them. */
 function kernelModule(): WasmModule {
-  compiled ??= new wasmApi.Module(readFileSync(moduleFile));
+  if (compiled !== null) return compiled;
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(moduleFile);
+  } catch {
+    throw new FaultError(fault('engine/backend', 'kernels.wasm is not built: run `npm run build`'));
+  }
+  compiled = new wasmApi.Module(bytes);
   return compiled;
 }
 

@@ -11,7 +11,16 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const sources = join(root, 'engine', 'kernels');
 const out = join(root, 'build', 'engine');
 
-const EXACT = ['-O3', '-ffp-contract=off', '-fno-fast-math', '-fno-math-errno', '-fno-trapping-math', '-std=gnu11', '-Wall', '-Werror=implicit-function-declaration'];
+const EXACT = [
+  '-O3',
+  '-ffp-contract=off',
+  '-fno-fast-math',
+  '-fno-math-errno',
+  '-fno-trapping-math',
+  '-std=gnu11',
+  '-Wall',
+  '-Werror=implicit-function-declaration',
+];
 
 const files = Object.fromEntries(
   readdirSync(sources)
@@ -26,7 +35,8 @@ function stampOf(recipe) {
   return hash.digest('hex');
 }
 
-const fresh = (file, stamp) => existsSync(file) && existsSync(`${file}.stamp`) && readFileSync(`${file}.stamp`, 'utf8') === stamp;
+const fresh = (file, stamp) =>
+  existsSync(file) && existsSync(`${file}.stamp`) && readFileSync(`${file}.stamp`, 'utf8') === stamp;
 
 function put(file, bytes, stamp) {
   const temporary = `${file}.${process.pid}`;
@@ -38,9 +48,25 @@ function put(file, bytes, stamp) {
 async function buildWasm() {
   const file = join(out, 'kernels.wasm');
   const flags = [
-    'clang', '--target=wasm32', '-nostdlib', ...EXACT, '-msimd128', '-matomics', '-mbulk-memory', '-mmutable-globals',
-    '-Wl,--no-entry', '-Wl,--import-memory', '-Wl,--shared-memory', '-Wl,--max-memory=4294967296', '-Wl,-z,stack-size=262144',
-    '-Wl,--export=__stack_pointer', '-Wl,--export=__heap_base', 'run.c', 'wasm.c', '-o', 'kernels.wasm',
+    'clang',
+    '--target=wasm32',
+    '-nostdlib',
+    ...EXACT,
+    '-msimd128',
+    '-matomics',
+    '-mbulk-memory',
+    '-mmutable-globals',
+    '-Wl,--no-entry',
+    '-Wl,--import-memory',
+    '-Wl,--shared-memory',
+    '-Wl,--max-memory=4294967296',
+    '-Wl,-z,stack-size=262144',
+    '-Wl,--export=__stack_pointer',
+    '-Wl,--export=__heap_base',
+    'run.c',
+    'wasm.c',
+    '-o',
+    'kernels.wasm',
   ];
   const stamp = stampOf(flags);
   if (fresh(file, stamp)) return 'up to date';
@@ -53,7 +79,16 @@ async function buildWasm() {
 /** Instruction-set levels of the native library on x86-64; elsewhere only the base is built. */
 const X86_LEVELS = {
   avx2: ['-mavx2', '-mfma'],
-  avx512: ['-mavx2', '-mfma', '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mavx512vnni', '-mprefer-vector-width=512'],
+  avx512: [
+    '-mavx2',
+    '-mfma',
+    '-mavx512f',
+    '-mavx512bw',
+    '-mavx512vl',
+    '-mavx512dq',
+    '-mavx512vnni',
+    '-mprefer-vector-width=512',
+  ],
 };
 
 function findCompiler() {
@@ -78,17 +113,22 @@ function buildNative() {
   const temporary = join(out, `native.${process.pid}`);
   mkdirSync(temporary, { recursive: true });
   const compile = (source, object, extra) =>
-    execFileSync(compiler.name, [...flags, ...extra, '-c', join(sources, source), '-o', join(temporary, object)], { stdio: 'pipe' });
+    execFileSync(compiler.name, [...flags, ...extra, '-c', join(sources, source), '-o', join(temporary, object)], {
+      stdio: 'pipe',
+    });
   try {
     compile('run.c', 'base.o', ['-DRUN_NAME=run_base']);
-    for (const [level, extra] of Object.entries(levels)) compile('run.c', `${level}.o`, [...extra, `-DRUN_NAME=run_${level}`]);
+    for (const [level, extra] of Object.entries(levels))
+      compile('run.c', `${level}.o`, [...extra, `-DRUN_NAME=run_${level}`]);
     compile('native.c', 'native.o', Object.keys(levels).length > 0 ? ['-DHAVE_X86_LEVELS'] : []);
     const objects = ['base', ...Object.keys(levels), 'native'].map((name) => join(temporary, `${name}.o`));
-    execFileSync(compiler.name, ['-shared', ...objects, '-lpthread', '-o', join(temporary, 'lib.so')], { stdio: 'pipe' });
+    execFileSync(compiler.name, ['-shared', ...objects, '-lpthread', '-o', join(temporary, 'lib.so')], {
+      stdio: 'pipe',
+    });
     put(file, readFileSync(join(temporary, 'lib.so')), stamp);
     return `built with ${compiler.version.split('\n')[0]}`;
   } catch (error) {
-    return `skipped: ${compiler.name} failed: ${(String(error.stderr ?? error).match(/error: .*/) ?? ["unknown error"])[0]}`;
+    return `skipped: ${compiler.name} failed: ${(String(error.stderr ?? error).match(/error: .*/) ?? ['unknown error'])[0]}`;
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }

@@ -56,7 +56,7 @@ struct Pool {
   Helper helper[];
 };
 
-#define SPINS 20000
+#define SPINS 4000
 
 static void wait_while(volatile int32_t *word, int32_t value) {
   for (int i = 0; i < SPINS; i++) {
