@@ -17,7 +17,7 @@ import { type BlobExchange, createBlobExchange } from './blob-exchange.ts';
 import { createChatModel } from './chat-model.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
-import type { EngineThreadData, TrainAnswer } from './engine-calls.ts';
+import type { EngineThreadData } from './engine-calls.ts';
 import { type EngineThread, startEngineThread } from './engine-thread.ts';
 import type { Identity } from './identity.ts';
 import { type LearningHistory, createLearningHistory, replayHistory } from './learning-history.ts';
@@ -29,7 +29,7 @@ import type { ProtocolSender } from './protocol-sender.ts';
 import { fetchState, serveStates } from './state-exchange.ts';
 import { roundEvents, systemEvents } from './system-events.ts';
 import { systemView } from './system-view.ts';
-import { type TrainerAgent, createTrainerAgent } from './trainer-agent.ts';
+import { type TrainerAgent, type TrainerAgentOptions, createTrainerAgent } from './trainer-agent.ts';
 
 export type LearningOptions = Readonly<{
   config: Config;
@@ -45,7 +45,7 @@ export type LearningOptions = Readonly<{
   /** Ends waiting for peers when the node stops first. */
   signal: AbortSignal;
   /** For trying attacks in tests: changes what this trainer commits. */
-  tamper?: (answer: Extract<TrainAnswer, { ok: true }>) => Extract<TrainAnswer, { ok: true }>;
+  tamper?: TrainerAgentOptions['tamper'];
 }>;
 
 export type Learning = Readonly<{

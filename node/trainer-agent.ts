@@ -52,7 +52,7 @@ export type TrainerAgentOptions = Readonly<{
   clock: Clock;
   log: Logger;
   /** Changes what is committed; only for trying attacks in tests. */
-  tamper?: (answer: Finished) => Finished;
+  tamper?: (answer: Finished) => Finished | Promise<Finished>;
 }>;
 
 export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
@@ -104,7 +104,7 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
       log.warn('round not finished', { round, step: answer.step, reason: answer.reason });
       return;
     }
-    const result = options.tamper?.(answer) ?? answer;
+    const result = options.tamper === undefined ? answer : await options.tamper(answer);
     await options.storeUpdate(result.update);
     finished.add(round);
     sender.send(`commit-${round}`, commitCall(commitmentOf(result.commit)));
