@@ -28,6 +28,9 @@ export class DatabaseDamage extends Error {
 
 type Database = Level<Uint8Array, Uint8Array> & { getSync(key: Uint8Array): Uint8Array | undefined };
 
+/** Rows fetched at once by a scan. */
+const SCAN_ROWS = 1_000;
+
 /** One open database. */
 export class Store {
   #failure: Error | null = null;
@@ -71,14 +74,21 @@ export class Store {
 
   /** Rows of a key range, in key order. */
   async *scan(range: Range): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+    const iterator = this.#level.iterator(range);
     try {
-      for await (const [found, stored] of this.#level.iterator(range)) {
-        const key = new Uint8Array(found.buffer, found.byteOffset, found.length);
-        yield [key, this.#checked(key, stored)];
+      for (;;) {
+        const rows = await iterator.nextv(Math.min(SCAN_ROWS, range.limit ?? SCAN_ROWS));
+        if (rows.length === 0) return;
+        for (const [found, stored] of rows) {
+          const key = new Uint8Array(found.buffer, found.byteOffset, found.length);
+          yield [key, this.#checked(key, stored)];
+        }
       }
     } catch (error) {
       if (error instanceof DatabaseDamage) throw error;
       throw this.fail(new DatabaseDamage('database: scan failed', { cause: error }));
+    } finally {
+      await iterator.close();
     }
   }
 
