@@ -164,6 +164,7 @@ export class ConsensusDriver {
     const head = blocks.head();
     this.#timers.cancelAll();
     this.#queue = this.#queue.filter((work) => work.kind === 'certified');
+    this.#isStarted = false; // until the new core stands, messages are held back
     this.#height = head.height + 1;
     this.#set = validatorSet((await this.#options.validators(this.#height)).map((address) => address.toLowerCase()));
     this.#core = heightState({
@@ -173,7 +174,6 @@ export class ConsensusDriver {
       proposerOf: rotation(this.#set),
       timeouts: this.#options.timeouts ?? DEFAULT_TIMEOUTS,
     });
-    this.#isStarted = false;
     this.#proposals.clear();
     this.#reported.clear();
     this.#proposalMs = null;
@@ -181,15 +181,11 @@ export class ConsensusDriver {
     const replay = log.height() === this.#height ? this.#replay : [];
     if (log.height() <= this.#height) this.#replay = [];
     if (log.height() < this.#height) log.reset(this.#height);
-    if (replay.length > 0) {
-      this.#restore(replay);
-      return;
-    }
-    const paceMs = this.#startedMs + (intervalMs ?? 1_000) - clock.monotonic();
+    if (replay.length > 0) return this.#restore(replay);
+    const paceMs = this.#startedMs === 0 ? 0 : this.#startedMs + (intervalMs ?? 1_000) - clock.monotonic();
     const stampMs = (head.timestamp + 1) * 1_000 - clock.now();
-    const waitMs = Math.min(MAX_WAIT_MS, Math.max(0, this.#startedMs === 0 ? 0 : paceMs, stampMs));
-    const height = this.#height;
-    this.#timers.after(Math.ceil(waitMs), () => this.#enqueue({ kind: 'start', height }));
+    const waitMs = Math.ceil(Math.min(MAX_WAIT_MS, Math.max(0, paceMs, stampMs)));
+    this.#timers.after(waitMs, () => this.#enqueue({ kind: 'start', height: this.#height }));
   }
 
   #startHeight(): void {

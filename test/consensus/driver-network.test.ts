@@ -1,8 +1,14 @@
 // Owns tests of whole authorities: real drivers, signatures, sign-state and log files, over a toy chain and message bus.
 
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
+import { prng } from '../../base/prng.ts';
 import { decodeCertificate, verifyCertificate } from '../../consensus/certificate.ts';
+import { decodeMessage, encodeMessage } from '../../consensus/codec.ts';
 import { validatorSet } from '../../consensus/validator-set.ts';
+import { systemClock } from '../../node/clock.ts';
+import { hash } from './authorities.ts';
 import { CHAIN_ID, GENESIS_HASH, ToyNetwork } from './fake-network.ts';
 
 function agree(network: ToyNetwork): boolean {
@@ -66,4 +72,71 @@ test('with one of four down blocks go on, and the killed authority rejoins and a
     network.nodes.flatMap((node) => node.failures.map(String)),
     [],
   );
+});
+
+test('authorities that all stop at random moments go on from their logs, without a contradiction', async (t) => {
+  const network = new ToyNetwork(4);
+  t.teardown(() => network.close());
+  const statements = new Map<string, string>();
+  const contradictions: string[] = [];
+  network.bus.isLinked = (bytes) => {
+    const decoded = decodeMessage(bytes);
+    if (!decoded.ok || decoded.value.kind === 'polka') return true;
+    const said = decoded.value.kind === 'vote' ? decoded.value.vote : decoded.value.proposal;
+    const who = 'voter' in said ? `${said.type}|${said.voter}` : `proposal|${said.proposer}`;
+    const key = `${who}|${said.height}|${said.round}`;
+    if ((statements.get(key) ?? String(said.value)) !== String(said.value)) contradictions.push(key);
+    statements.set(key, String(said.value));
+    return true;
+  };
+  const random = prng('restarts-1');
+  for (const node of network.nodes) await network.start(node.index);
+  for (let run = 0; run < 12; run++) {
+    await systemClock.sleep(100 + random.below(300));
+    const victim = random.below(4);
+    await network.stop(victim);
+    if (run % 3 === 0) await network.stop((victim + 1) % 4);
+    await systemClock.sleep(random.below(80));
+    for (const node of network.nodes) if (node.driver === null) t.true((await network.start(node.index)).ok);
+  }
+  const height = Math.max(...network.nodes.map((node) => node.chain.head.height));
+  const isLive = await network.until(() => network.nodes.every((node) => node.chain.head.height >= height + 2), 20_000);
+  t.true(isLive, 'all decide again');
+  t.true(agree(network));
+  t.deepEqual(contradictions, []);
+  t.deepEqual(
+    network.nodes.flatMap((node) => node.failures.map(String)),
+    [],
+  );
+});
+
+test('an authority whose sign state is lost on a running chain does not start', async (t) => {
+  const network = new ToyNetwork(4);
+  t.teardown(() => network.close());
+  for (const node of network.nodes) await network.start(node.index);
+  t.true(await network.until(() => network.node(3).chain.head.height >= 1, 10_000));
+  await network.stop(3);
+  rmSync(join(network.folder(3), 'sign-state.bin'));
+  const refused = await network.start(3);
+  t.true(!refused.ok && refused.code === 'sign-guard/missing');
+});
+
+test('junk, foreign and forged messages are refused and do not stop the chain', async (t) => {
+  const network = new ToyNetwork(4);
+  t.teardown(() => network.close());
+  for (const node of network.nodes) await network.start(node.index);
+  t.true(await network.until(() => network.node(0).chain.head.height >= 1, 10_000));
+  const random = prng('junk');
+  const stranger = {
+    type: 'prevote',
+    height: 3,
+    round: 0,
+    value: hash('x'),
+    voter: network.authorities[1] as string,
+  } as const;
+  const forged = encodeMessage({ kind: 'vote', vote: { ...stranger, signature: random.bytes(65) } });
+  for (let i = 0; i < 500; i++) network.bus.send(99, i % 2 === 0 ? random.bytes(random.below(400)) : forged);
+  const height = network.node(0).chain.head.height;
+  t.true(await network.until(() => network.node(0).chain.head.height >= height + 2, 10_000));
+  t.true(agree(network));
 });
