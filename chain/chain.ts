@@ -21,6 +21,7 @@ import type {
 } from './api.ts';
 import { createCalls, retrace } from './calls.ts';
 import { createCommon, createMachine, type Machine } from './evm.ts';
+import { checkGenesis } from './genesis.ts';
 import { HeadState } from './head-state.ts';
 import { nextBaseFee } from './header.ts';
 import { keccak256 } from './keccak.ts';
@@ -71,7 +72,7 @@ type Core = {
 };
 
 /** The system contracts of a genesis file. Faults name the parameter. */
-export async function genesisSystem(genesis: Genesis): Promise<Result<SystemHooks>> {
+async function genesisSystem(genesis: Genesis): Promise<Result<SystemHooks>> {
   const parameters = parseLearningParameters(genesis.learning);
   if (!parameters.ok) return parameters;
   const hooks = await systemHooks(parameters.value, genesis.authorities);
@@ -86,6 +87,8 @@ export async function genesisSystem(genesis: Genesis): Promise<Result<SystemHook
 /** Opens (or makes) the chain of a genesis file in a folder. Faults: database missing, locked, damaged, of another network. */
 export async function openChain(options: OpenOptions): Promise<Result<Chain>> {
   const limits: ChainLimits = { ...DEFAULT_LIMITS, ...options.limits };
+  const genesis = checkGenesis(options.genesis);
+  if (!genesis.ok) return genesis;
   const system = options.system === undefined ? await genesisSystem(options.genesis) : success(options.system);
   if (!system.ok) return system;
   const store = await openStore(options.directory, options.create, () => {});

@@ -22,7 +22,7 @@ import type { StateChanges, StateJournal, StateSource } from './state-journal.ts
 import { createdAddress } from './transaction.ts';
 
 /** Caller of system calls (EIP-4788). */
-export const SYSTEM_CALLER = '0xfffffffffffffffffffffffffffffffffffffffe';
+const SYSTEM_CALLER = '0xfffffffffffffffffffffffffffffffffffffffe';
 
 export type Contents = Readonly<{
   header: ExecutionHeader & Readonly<{ parentBeaconBlockRoot: `0x${string}` }>;

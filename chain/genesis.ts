@@ -10,8 +10,6 @@ import { GENESIS_ACCOUNTS, GENESIS_AUTHORITIES, GENESIS_BYTES } from './limits.t
 
 /** Unused by any known network. */
 export const DEFAULT_CHAIN_ID = 504_101;
-export const DEFAULT_GAS_LIMIT = 30_000_000n;
-export const DEFAULT_BASE_FEE = 1_000_000_000n;
 /** Development networks of other tools: wallets and deployers treat these ids as simulators. */
 const TAKEN_CHAIN_IDS: readonly number[] = [1_337, 31_337];
 const FORMAT = 'pol-node-genesis-1';

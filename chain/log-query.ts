@@ -8,7 +8,7 @@ import { bloomMayHold } from './receipt.ts';
 /** Blocks looked at before other work gets a turn. */
 const TURN = 256;
 
-export function logMatches(log: RawLog, filter: Pick<LogFilter, 'addresses' | 'topics'>): boolean {
+function logMatches(log: RawLog, filter: Pick<LogFilter, 'addresses' | 'topics'>): boolean {
   if (filter.addresses.length > 0 && !filter.addresses.includes(log.address)) return false;
   return filter.topics.every((wanted, i) => {
     const topic = log.topics[i];

@@ -8,7 +8,7 @@ export const BEACON_ROOTS: Address = '0x000f3df6d732807ef1319fb7b8bb8522d0beac02
 /** The last 8,191 block hashes (EIP-2935). */
 export const HISTORY_STORAGE: Address = '0x0000f90827f1c53a10cb7a02335b175320002935';
 /** CREATE2 factory at the address Foundry, Hardhat and viem look for. */
-export const CREATE2_PROXY: Address = '0x4e59b44847b379578588920ca78fbf26c0b4956c';
+const CREATE2_PROXY: Address = '0x4e59b44847b379578588920ca78fbf26c0b4956c';
 
 export const PREDEPLOYS: Readonly<Record<Address, GenesisAccount>> = {
   [BEACON_ROOTS]: {

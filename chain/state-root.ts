@@ -2,7 +2,6 @@
 // code, and the earlier values that make reads of past blocks possible.
 
 import { equal, type Hex, toHex } from '../base/bytes.ts';
-import { present } from '../base/check.ts';
 import { accountRlp, type AccountRecord, EMPTY_ACCOUNT, EMPTY_TRIE_ROOT, packAccount, sameAccount } from './account.ts';
 import type { Address, Hash } from './api.ts';
 import type { HeadState, StateAdvance } from './head-state.ts';
@@ -158,5 +157,3 @@ export function forgetRows(store: Store, n: number, decode: (bytes: Uint8Array) 
   if (recorded === null) return [];
   return [...decode(recorded), changedKey(n)].map((rowKey) => [rowKey, null] as const);
 }
-
-export const stateRootHex = (sealed: SealedState): Hash => toHex(present(sealed.advance.root, 'root'));

@@ -22,7 +22,7 @@ export type Range = Readonly<{
 }>;
 
 /** Damage found in the database: the node must stop, delete the folder and sync again (keys and votes live elsewhere). */
-export class DatabaseDamage extends Error {
+class DatabaseDamage extends Error {
   override readonly name = 'DatabaseDamage';
 }
 

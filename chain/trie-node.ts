@@ -18,7 +18,7 @@ export type Leaf = {
 export type Extension = { readonly kind: 'extension'; readonly key: Uint8Array; child: Node; ref: Reference | null };
 export type Branch = { readonly kind: 'branch'; readonly children: (Node | null)[]; ref: Reference | null };
 /** A node on disk that was not read yet. */
-export type Stub = { readonly kind: 'stub'; readonly ref: Reference };
+type Stub = { readonly kind: 'stub'; readonly ref: Reference };
 export type Node = Leaf | Extension | Branch | Stub;
 
 /** Nibbles of bytes, high half first. */
