@@ -39,7 +39,7 @@ export type GossipOptions = Readonly<{
   log: NetLog;
 }>;
 
-const DIRECT_TIMEOUT_MS = 5_000;
+const DIRECT_TIMEOUT_MS = 20_000;
 const NOTHING = new Uint8Array(0);
 
 export function topicName(prefix: string, topic: Topic): string {
@@ -145,16 +145,23 @@ export function createGossip(options: GossipOptions): Gossip {
    * straight to all. A first sending goes directly to authorities and newcomers that gossip did not reach.
    */
   function directPeers(topic: Topic, reached: ReadonlySet<PeerKey>, isRepeat: boolean): PeerKey[] {
-    const subscribed = new Set(service.getSubscribers(topicName(prefix, topic)).map(String));
-    const since = now() - limits.directAfterJoinMs;
+    const subscribed = new Set(subscribersOf(topic));
+    const gossiping = new Set(TOPICS.flatMap(subscribersOf));
+    const time = now();
     return options
       .peers()
       .filter(({ peer, isAuthority, joinedMs }) => {
         if (reached.has(peer)) return false;
         if (isRepeat) return isAuthority || subscribed.has(peer);
-        return (isAuthority && topic === 'consensus') || joinedMs >= since;
+        if (isAuthority && topic === 'consensus') return true;
+        const ageMs = time - joinedMs;
+        return ageMs <= limits.directAfterJoinMs || (ageMs <= limits.gossipSetupMs && !gossiping.has(peer));
       })
       .map(({ peer }) => peer);
+  }
+
+  function subscribersOf(topic: Topic): PeerKey[] {
+    return service.getSubscribers(topicName(prefix, topic)).map(String);
   }
 
   function sendDirectly(topic: Topic, bytes: Uint8Array, peer: PeerKey): void {

@@ -46,7 +46,7 @@ export const NET_LIMITS = {
   /** Wait before dialling an address again whose node refused us (other chain, no free slot). */
   refusedRedialMs: 10_000,
   /** Cap of the doubling wait for addresses learnt from others. */
-  strangerRedialMaxMs: 60_000,
+  strangerRedialMaxMs: 15_000,
   /** Status exchanges that may fail one after the other before a peer counts as gone. */
   statusFailures: 3,
   /** Time for a status answer: longer than a busy node's event loop is ever blocked. */
@@ -54,7 +54,7 @@ export const NET_LIMITS = {
   /** A status older than this is asked for again. */
   statusEveryMs: 3_000,
   /** Peers are asked for more addresses this often while below `wantPeers`. */
-  exchangeEveryMs: 5_000,
+  exchangeEveryMs: 2_000,
   /** Outbound dialling by peer exchange stops here. */
   wantPeers: 12,
   exchangePeers: 32,
@@ -83,6 +83,8 @@ export const NET_LIMITS = {
   statusBytes: 4_096,
   /** Own messages handed directly to a peer that gossip does not reach yet: how long after it joined. */
   directAfterJoinMs: 5_000,
+  /** The same for a peer that has named no topic yet: on a busy machine its gossip stream comes late. */
+  gossipSetupMs: 60_000,
   /** Requests of this node under way at a time, all peers together. */
   requestsInFlight: 512,
   stopMs: 1_500,

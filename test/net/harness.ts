@@ -37,13 +37,24 @@ export function optionsFor(seed: number, more: Partial<PeerNodeOptions> = {}): P
 }
 
 /** `count` nodes that know only the first, once every pair has joined. */
-export async function startNetwork(t: ExecutionContext, count: number, firstSeed: number): Promise<PeerNode[]> {
+export async function startNetwork(
+  t: ExecutionContext,
+  count: number,
+  firstSeed: number,
+  onStart: (node: PeerNode, index: number) => void = () => undefined,
+): Promise<PeerNode[]> {
   const first = await startNode(t, firstSeed);
+  onStart(first, 0);
   const others = Array.from({ length: count - 1 }, (_, i) =>
     startNode(t, firstSeed + 1 + i, { bootNodes: [`127.0.0.1:${first.port}`] }),
   );
-  const nodes = [first, ...(await Promise.all(others))];
-  await until(() => nodes.every((node) => node.peers().length === count - 1), 15_000, 'full mesh');
+  const nodes = [first];
+  for (const other of others) {
+    const node = await other;
+    onStart(node, nodes.length);
+    nodes.push(node);
+  }
+  await until(() => nodes.every((node) => node.peers().length === count - 1), 60_000, 'full mesh');
   return nodes;
 }
 

@@ -11,9 +11,9 @@ const ROOMY: ProtocolLimits = {
   requestsPerSecond: 1_000,
   burst: 1_000,
   concurrentPerPeer: 16,
-  timeoutMs: 20_000,
+  timeoutMs: 120_000,
 };
-const ASK = { timeoutMs: 20_000, maxBytes: 64 * 1024 * 1024 };
+const ASK = { timeoutMs: 120_000, maxBytes: 64 * 1024 * 1024 };
 
 test.serial('requests of every size up to 64 MiB come back bit for bit', async (t) => {
   const [a, b] = (await startNetwork(t, 2, 160)) as [PeerNode, PeerNode];
