@@ -25,6 +25,8 @@ export const rpcLimits = {
   headersMs: 10_000,
   requestMs: 30_000,
   keepAliveMs: 60_000,
+  /** A socket on which nothing moves for this long is closed; a plain answer may wait for its generation until then. */
+  socketIdleMs: 600_000,
   /** How often node:http looks for sockets over the two limits above. */
   timeoutCheckMs: 2_000,
   headerBytes: 16_384,
@@ -103,6 +105,8 @@ export const rpcLimits = {
   metadataEntries: 16,
   /** Comment line that keeps an idle stream open through proxies. */
   streamKeepAliveMs: 10_000,
+  /** A client that reads nothing of its stream for this long is cut off. */
+  streamStallMs: 15_000,
 
   /** Hosts of the allowlist, and characters of one. */
   hosts: 64,

@@ -88,6 +88,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   );
   server.maxHeadersCount = limits.headerCount;
   server.maxConnections = limits.sockets;
+  server.setTimeout(limits.socketIdleMs);
   capSockets(server, limits.socketsPerAddress);
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const refusal = refuseUpgrade(request, door);

@@ -13,15 +13,15 @@ export type Tracer = Readonly<{ listener: TraceListener; result(outcome: CallOut
 
 /** The tracer an options object asks for: struct logs without a name. */
 export function tracer(options: JsonObject, where: string, limits: RpcLimits): Tracer {
-  const name = options['tracer'];
+  const name = options.tracer;
   if (name === undefined || name === null) return structLogger(options, where, limits);
   if (name === 'callTracer') return callTracer(options, where, limits);
   throw invalidParams(`invalid ${where}.tracer: only struct logs (no name) and "callTracer" are served`);
 }
 
 function structLogger(options: JsonObject, where: string, limits: RpcLimits): Tracer {
-  const noStack = flag(options['disableStack'], `${where}.disableStack`);
-  const withMemory = flag(options['enableMemory'], `${where}.enableMemory`);
+  const noStack = flag(options.disableStack, `${where}.disableStack`);
+  const withMemory = flag(options.enableMemory, `${where}.enableMemory`);
   const logs: unknown[] = [];
   let dropped = false;
   return {
@@ -65,8 +65,8 @@ function words(memory: Uint8Array): readonly string[] {
 type Frame = Record<string, unknown> & { calls?: Frame[] };
 
 function callTracer(options: JsonObject, where: string, limits: RpcLimits): Tracer {
-  const config = isObject(options['tracerConfig']) ? options['tracerConfig'] : {};
-  const topOnly = flag(config['onlyTopCall'], `${where}.tracerConfig.onlyTopCall`);
+  const config = isObject(options.tracerConfig) ? options.tracerConfig : {};
+  const topOnly = flag(config.onlyTopCall, `${where}.tracerConfig.onlyTopCall`);
   const open: Frame[] = [];
   let root: Frame | null = null;
   let count = 0;
@@ -93,13 +93,13 @@ function callTracer(options: JsonObject, where: string, limits: RpcLimits): Trac
       exit(result) {
         const frame = open.pop();
         if (frame === undefined) return;
-        frame['gasUsed'] = quantityOf(result.gasUsed);
-        if (result.output.length > 0) frame['output'] = toHex(result.output);
-        if (result.createdAddress !== null) frame['to'] = result.createdAddress;
+        frame.gasUsed = quantityOf(result.gasUsed);
+        if (result.output.length > 0) frame.output = toHex(result.output);
+        if (result.createdAddress !== null) frame.to = result.createdAddress;
         if (result.error === null) return;
-        frame['error'] = result.error === 'revert' ? 'execution reverted' : result.error;
+        frame.error = result.error === 'revert' ? 'execution reverted' : result.error;
         const reason = revertReason(result.output);
-        if (reason !== 'execution reverted') frame['revertReason'] = reason.slice('execution reverted: '.length);
+        if (reason !== 'execution reverted') frame.revertReason = reason.slice('execution reverted: '.length);
       },
     },
     result(outcome) {

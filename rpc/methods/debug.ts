@@ -114,7 +114,7 @@ export const debugMethods: MethodTable = {
       const request = callRequest(required(params, 0), argument(0), chain.chainId, limits);
       const number = await resolveNumber(chain, blockId(params[1], argument(1)));
       const options = absent(params[2]) ? {} : object(params[2], argument(2));
-      const overrides = callOverrides(options['stateOverrides'], options['blockOverrides'], 2, limits);
+      const overrides = callOverrides(options.stateOverrides, options.blockOverrides, 2, limits);
       const tracing = tracerAt(context, params[2], 2);
       return tracing.result(unwrap(await chain.call(request, number, overrides, tracing.listener)));
     },

@@ -1,7 +1,6 @@
 // Owns one HTTP exchange of an OpenAI route: key, body, abort on disconnect, plain or streamed answer, error form.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { toHex } from '../../base/bytes.ts';
 import { FaultError } from '../../base/fault.ts';
@@ -19,8 +18,8 @@ export type OpenAiContext = Readonly<{
   /** Bearer key, or null when none is asked for. */
   apiKey: string | null;
   queue: GenerationQueue;
-  /** Aborted when the server closes. */
-  closing: AbortSignal;
+  /** The answers under way, for the server to abort when it closes. */
+  active: Set<AbortController>;
 }>;
 
 export type Exchange = Readonly<{
@@ -80,12 +79,16 @@ export function postRoute(context: OpenAiContext, answer: (exchange: Exchange) =
     const info = model.info();
     response.setHeader('x-model-root', info.modelRoot);
     const gone = new AbortController();
-    response.on('close', () => gone.abort());
+    context.active.add(gone);
+    response.on('close', () => {
+      context.active.delete(gone);
+      gone.abort();
+    });
     await answer({
       body,
       model,
       info,
-      signal: AbortSignal.any([gone.signal, context.closing]),
+      signal: gone.signal,
       sendJson: (value) => sendJson(request, response, 200, value),
       openStream: () => eventStream(response, context.limits),
     });
@@ -129,6 +132,22 @@ async function readJson(request: IncomingMessage, limits: RpcLimits): Promise<Js
   return parsed.value;
 }
 
+/** Waits until the client has read on. One that reads nothing for `stallMs` is cut off: it would hold a generation slot. */
+function drained(response: ServerResponse, stallMs: number): Promise<void> {
+  if (response.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => response.destroy(), stallMs);
+    const done = (): void => {
+      clearTimeout(timer);
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
+}
+
 function eventStream(response: ServerResponse, limits: RpcLimits): EventStream {
   response.setHeader('content-type', 'text/event-stream; charset=utf-8');
   response.setHeader('cache-control', 'no-cache');
@@ -141,7 +160,7 @@ function eventStream(response: ServerResponse, limits: RpcLimits): EventStream {
     async send(data, event) {
       if (response.destroyed) return;
       const written = response.write(`${event === undefined ? '' : `event: ${event}\n`}data: ${data}\n\n`);
-      if (!written && !response.destroyed) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+      if (!written) await drained(response, limits.streamStallMs);
     },
     end() {
       clearInterval(keepAlive);

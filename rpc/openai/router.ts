@@ -1,4 +1,4 @@
-// Owns the set of OpenAI routes and what they share: the queue of generations and the signal that ends them all.
+// Owns the set of OpenAI routes and what they share: the queue of generations and the means to end them all.
 
 import type { IncomingMessage } from 'node:http';
 import { sendJson } from '../body.ts';
@@ -22,16 +22,18 @@ export type OpenAiApi = Readonly<{
 
 export function openAiApi(options: Readonly<{ ports: RpcPorts; limits: RpcLimits; apiKey: string | null }>): OpenAiApi {
   const { ports, limits } = options;
-  const closing = new AbortController();
+  const active = new Set<AbortController>();
   const queue = generationQueue(limits.generationsRunning, limits.generationsWaiting, ports.clock);
-  const context: OpenAiContext = { ...options, queue, closing: closing.signal };
+  const context: OpenAiContext = { ...options, queue, active };
   return {
     models: modelsRoute(context),
     chat: chatRoute(context),
     completions: completionsRoute(context),
     responses: responsesRoute(context),
     load: queue.load,
-    close: () => closing.abort(),
+    close() {
+      for (const answer of active) answer.abort();
+    },
   };
 }
 

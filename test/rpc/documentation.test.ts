@@ -16,7 +16,7 @@ test('docs/json-rpc.md holds the method table as it is', (t) => {
   const text = readFileSync(path('json-rpc.md'), 'utf8');
   const wanted = withMethodsTable(text);
   if (wanted === null) return t.fail('docs/json-rpc.md lacks the marks of its table');
-  if (process.env['UPDATE_DOCS'] === '1') writeFileSync(path('json-rpc.md'), wanted);
+  if (process.env.UPDATE_DOCS === '1') writeFileSync(path('json-rpc.md'), wanted);
   else t.is(text, wanted, 'run the tests once with UPDATE_DOCS=1');
   return t.pass();
 });

@@ -402,3 +402,31 @@ test('responses are stateless and say so', async (t) => {
     t.is((json as ApiError).error.param, param);
   }
 });
+
+test('a client that does not read its stream is cut off and frees its slot', async (t) => {
+  const { server, url, model } = await serve(t, { limits: { streamStallMs: 200 } });
+  model.script = tokens(...Array<string>(60).fill('x'.repeat(400_000)));
+  const headers = { 'content-type': 'application/json' };
+  const client = httpRequest({ port: server.port, method: 'POST', path: '/v1/chat/completions', headers }, (answer) =>
+    answer.pause(),
+  );
+  client.on('error', () => undefined);
+  client.end(JSON.stringify({ ...user('hi'), stream: true }));
+  while (model.signals.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  const signal = model.signals[0] as AbortSignal;
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  model.script = tokens('free');
+  t.like(choicesOf(await post(`${url}/v1/chat/completions`, user('hi')))[0], { message: { content: 'free' } });
+  client.destroy();
+});
+
+test('closing the server ends what is being generated', async (t) => {
+  const { server, url, model } = await serve(t);
+  model.pause = () => new Promise((resolve) => setTimeout(resolve, 20));
+  model.script = tokens(...Array<string>(500).fill('word '));
+  const running = post(`${url}/v1/chat/completions`, user('hi')).catch(() => null);
+  while (model.signals.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await server.close();
+  t.true(model.signals[0]?.aborted);
+  t.is(await running, null);
+});
