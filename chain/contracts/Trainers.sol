@@ -3,9 +3,7 @@
 pragma solidity 0.8.37;
 
 import {
-    AUTHORITIES,
     BASIS_POINTS,
-    IAuthorities,
     IRewards,
     LEARNING_ROUNDS,
     MAX_CAPACITY,
@@ -99,7 +97,6 @@ contract Trainers {
     );
     event CreditClaimed(address indexed account, uint256 amountWei);
 
-    error AuthorityCannotTrain(address account);
     error WrongStatus(Status status);
     error CapacityOutOfRange(uint256 capacity);
     error StakeTooLow(uint256 amountWei, uint256 leastWei);
@@ -123,8 +120,6 @@ contract Trainers {
     function register(uint8 capacity) external payable {
         Trainer storage trainer = trainers[msg.sender];
         if (trainer.status != Status.None) revert WrongStatus(trainer.status);
-        IAuthorities authorities = IAuthorities(AUTHORITIES);
-        if (authorities.seat(authorities.activeVersion(), msg.sender) != 0) revert AuthorityCannotTrain(msg.sender);
         uint256 least = uint256(rules.minStakeGwei) * 1 gwei;
         if (msg.value < least) revert StakeTooLow(msg.value, least);
         _setCapacity(trainer, capacity);

@@ -87,7 +87,6 @@ export const trainersAbi = parseAbi([
   'event Slashed(address indexed trainer, uint64 indexed round, address indexed accuser, uint256 burnedWei, uint256 bountyWei, uint256 forfeitedGwei)',
   'event CreditClaimed(address indexed account, uint256 amountWei)',
   'error NotAllowed(address caller)',
-  'error AuthorityCannotTrain(address account)',
   'error WrongStatus(uint8 status)',
   'error CapacityOutOfRange(uint256 capacity)',
   'error StakeTooLow(uint256 amountWei, uint256 leastWei)',
