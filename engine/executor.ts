@@ -16,7 +16,8 @@ export type BackendName = 'wasm' | 'native' | 'scalar';
 /**
  * `instruction` is the index in the program of the first instruction that failed:
  * 'non-finite': it read or wrote a NaN or infinity; 'bad-index': a token, slot or position outside its table;
- * 'bf16-range': an attention operand above 2^60 in size.
+ * 'bf16-range': an attention operand above 2^60 in size. When several hold at once, backends may name different ones: two
+ * outcomes agree when `ok` and `instruction` do.
  */
 export type RunOutcome =
   | Readonly<{ ok: true }>

@@ -60,14 +60,21 @@ export function createNativeExecutor(threads: number, level?: NativeLevel): Exec
   const number = level === undefined ? opened.level() : LEVELS.indexOf(level);
   const pool = opened.create(threads, number);
   if (pool === null) return `the native library cannot start ${threads} threads at level ${LEVELS[number]}`;
+  const runtime: Runtime = { pool };
   return {
     backend: 'native',
     description: `native ${LEVELS[number]}, ${threads} thread${threads === 1 ? '' : 's'}`,
     threads,
-    load: (program, options) => load(opened, pool, program, options?.shareState),
-    close: async () => opened.destroy(pool),
+    load: (program, options) => load(opened, runtime, program, options?.shareState),
+    async close() {
+      if (runtime.pool !== null) opened.destroy(runtime.pool);
+      runtime.pool = null;
+    },
   };
 }
+
+/** The native pool, null once it is closed: its memory is freed then. */
+type Runtime = { pool: unknown };
 
 const states = new WeakMap<LoadedProgram, Uint8Array<SharedArrayBuffer>>();
 
@@ -81,7 +88,7 @@ function buffer(bytes: number): Uint8Array<SharedArrayBuffer> {
 
 function load(
   lib: Library,
-  pool: unknown,
+  runtime: Runtime,
   program: TensorProgram,
   shareState: LoadedProgram | undefined,
 ): LoadedProgram {
@@ -94,8 +101,9 @@ function load(
     state: { buffer: state.buffer, at: 0 },
     work: { buffer: work.buffer, at: 0 },
     run() {
-      const reason = lib.run(pool, commands, state, work);
-      return { reason, at: reason === 0 ? -1 : lib.failedAt(pool) };
+      check(runtime.pool !== null, 'run: the executor is closed');
+      const reason = lib.run(runtime.pool, commands, state, work);
+      return { reason, at: reason === 0 ? -1 : lib.failedAt(runtime.pool) };
     },
     close: () => undefined,
   });

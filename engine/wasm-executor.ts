@@ -5,14 +5,13 @@ import { Worker } from 'node:worker_threads';
 import { check, present } from '../base/check.ts';
 import { FaultError, fault } from '../base/fault.ts';
 import type { Executor, LoadedProgram } from './executor.ts';
-import { MAX_WASM_BYTES } from './limits.ts';
 import { checkSharedState, loadedProgram } from './loaded-program.ts';
 import { lowerProgram } from './lower.ts';
 import { ALIGNMENT, roundUp } from './memory-plan.ts';
 import type { TensorProgram } from './program.ts';
 import { type WasmGlobal, type WasmMemory, type WasmModule, wasmApi } from './wasm-api.ts';
+import { Heap, type Region } from './wasm-heap.ts';
 
-const PAGE = 65_536;
 const STACK_BYTES = 1 << 20;
 /** Bytes of kernels/kernel.h Shared, rounded up. */
 const SHARED_BYTES = 64;
@@ -36,62 +35,6 @@ export type HelperData = Readonly<{
   stackTop: number;
   seen: number;
 }>;
-
-type Region = { start: number; size: number };
-
-/** First-fit allocator over a growing memory; regions are 64-byte aligned and handed out zeroed. */
-class Heap {
-  readonly memory: WasmMemory;
-  readonly #free: Region[] = [];
-  #end: number;
-
-  constructor(memory: WasmMemory, start: number) {
-    this.memory = memory;
-    this.#end = start;
-  }
-
-  take(bytes: number): Region {
-    const size = Math.max(ALIGNMENT, roundUp(bytes, ALIGNMENT));
-    const at = this.#free.findIndex((region) => region.size >= size);
-    if (at >= 0) {
-      const free = present(this.#free[at], 'free region');
-      const region = { start: free.start, size };
-      if (free.size === size) this.#free.splice(at, 1);
-      else this.#free[at] = { start: free.start + size, size: free.size - size };
-      new Uint8Array(this.memory.buffer, region.start, size).fill(0);
-      return region;
-    }
-    this.#grow(this.#end + size);
-    const region = { start: this.#end, size };
-    this.#end += size;
-    return region;
-  }
-
-  #grow(end: number): void {
-    const refuse = () => {
-      throw new FaultError(fault('engine/memory', `wasm memory of ${end} bytes cannot be had`, { bytes: end }));
-    };
-    if (end > MAX_WASM_BYTES) refuse();
-    const missing = Math.ceil((end - this.memory.buffer.byteLength) / PAGE);
-    if (missing <= 0) return;
-    try {
-      this.memory.grow(missing);
-    } catch {
-      refuse();
-    }
-  }
-
-  give(region: Region): void {
-    this.#free.push(region);
-    this.#free.sort((a, b) => a.start - b.start);
-    for (let i = this.#free.length - 1; i > 0; i--) {
-      const [left, right] = [present(this.#free[i - 1], 'left'), present(this.#free[i], 'right')];
-      if (left.start + left.size !== right.start) continue;
-      this.#free[i - 1] = { start: left.start, size: left.size + right.size };
-      this.#free.splice(i, 1);
-    }
-  }
-}
 
 const moduleFile = new URL('./kernels.wasm', import.meta.url);
 let compiled: WasmModule | null = null;
@@ -129,12 +72,15 @@ export async function createWasmExecutor(threads: number, why: string): Promise<
     );
   }
   words[THREADS_WORD] = threads;
+  const runtime: Runtime = { heap, exports, shared, states: new WeakMap(), open: true };
   return {
     backend: 'wasm',
     description: `wasm SIMD128, ${threads} thread${threads === 1 ? '' : 's'} (${why})`,
     threads,
-    load: (program, options) => load(heap, exports, shared, program, options?.shareState),
+    load: (program, options) => load(runtime, program, options?.shareState),
     async close() {
+      if (!runtime.open) return;
+      runtime.open = false;
       exports.stop(shared);
       await Promise.all(helpers.map((helper) => helper.terminate()));
     },
@@ -154,40 +100,55 @@ function startHelper(data: HelperData): Promise<Worker> {
   });
 }
 
-const stateRegions = new WeakMap<LoadedProgram, number>();
+/** A state region and how many open programs use it; the last to close gives it back. */
+type SharedState = { region: Region; users: number };
 
-function load(
-  heap: Heap,
-  exports: Exports,
-  shared: number,
-  program: TensorProgram,
-  shareState: LoadedProgram | undefined,
-): LoadedProgram {
-  const owned: Region[] = [];
-  const take = (bytes: number) => {
-    const region = heap.take(bytes);
-    owned.push(region);
-    return region.start;
-  };
+type Runtime = {
+  readonly heap: Heap;
+  readonly exports: Exports;
+  readonly shared: number;
+  readonly states: WeakMap<LoadedProgram, SharedState>;
+  open: boolean;
+};
+
+function load(runtime: Runtime, program: TensorProgram, shareState: LoadedProgram | undefined): LoadedProgram {
+  const { heap, exports, shared, states } = runtime;
+  check(runtime.open, 'load: the executor is closed');
   if (shareState !== undefined) checkSharedState(program, shareState.program);
-  const commandWords = lowerProgram(program);
-  const state = shareState === undefined ? take(program.stateBytes) : stateRegions.get(shareState);
-  check(state !== undefined, 'load: shared state belongs to another executor');
-  const work = take(program.arenaBytes - program.stateBytes);
-  const commands = take(commandWords.byteLength);
-  new Int32Array(heap.memory.buffer, commands, commandWords.length).set(commandWords);
+  const words = lowerProgram(program);
+  const own: Region[] = [];
+  const take = (bytes: number) => {
+    try {
+      const region = heap.take(bytes);
+      own.push(region);
+      return region;
+    } catch (error) {
+      for (const region of own) heap.give(region);
+      throw error;
+    }
+  };
+  const work = take(program.arenaBytes - program.stateBytes).start;
+  const commands = take(words.byteLength).start;
+  const state = shareState === undefined ? { region: take(program.stateBytes), users: 0 } : states.get(shareState);
+  check(state !== undefined && (shareState === undefined || state.users > 0), 'shareState: not open in this executor');
+  if (shareState === undefined) own.pop();
+  state.users++;
+  new Int32Array(heap.memory.buffer, commands, words.length).set(words);
   const loaded = loadedProgram(program, {
-    state: { buffer: heap.memory.buffer, at: state },
+    state: { buffer: heap.memory.buffer, at: state.region.start },
     work: { buffer: heap.memory.buffer, at: work },
     run(): Readonly<{ reason: number; at: number }> {
-      const reason = exports.run(shared, commands, state, work);
+      check(runtime.open, 'run: the executor is closed');
+      const reason = exports.run(shared, commands, state.region.start, work);
       const at = new Int32Array(heap.memory.buffer, shared, SHARED_BYTES / 4)[FAILED_AT_WORD];
       return { reason, at: present(at, 'failed instruction') };
     },
     close() {
-      for (const region of owned.splice(0)) heap.give(region);
+      state.users--;
+      if (state.users === 0) own.push(state.region);
+      for (const region of own.splice(0)) heap.give(region);
     },
   });
-  stateRegions.set(loaded, state);
+  states.set(loaded, state);
   return loaded;
 }

@@ -337,4 +337,30 @@ test('programs of one executor may share their state', (t) => {
   t.deepEqual(two.run(), { ok: true });
   t.deepEqual([...two.view('y')], new Array(8).fill(4));
   t.deepEqual(one.stateBytes(), two.stateBytes());
+  one.close();
+  const other = executor.load(build(3));
+  other.view('w').fill(9);
+  t.is(two.view('w')[0], 1, 'state lives as long as one program that shares it');
+});
+
+test('closed programs and executors refuse to run', async (t) => {
+  const b = new ProgramBuilder();
+  b.emit('zero', [], [b.tensor('x', 'f32', [4], 'output')]);
+  const program = b.finish('zero');
+  for (const backend of ['wasm', 'auto'] as const) {
+    const short = await createExecutor({ backend, threads: 2 });
+    const [one, two] = [short.load(program), short.load(program)];
+    one.close();
+    t.throws(() => one.run(), { message: /closed/ });
+    t.deepEqual(two.run(), { ok: true });
+    await short.close();
+    await short.close();
+    t.throws(() => two.run(), { message: /closed/ });
+  }
+});
+
+test('an arena that cannot be had is refused by size', (t) => {
+  const b = new ProgramBuilder();
+  b.emit('zero', [], [b.tensor('x', 'f32', [2 ** 15, 2 ** 15], 'output')]);
+  t.throws(() => executor.load(b.finish('large')), { message: /wasm memory of \d+ bytes cannot be had/ });
 });
