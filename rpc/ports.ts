@@ -233,11 +233,11 @@ export type RpcPorts = Readonly<{
   node(): NodeInfo;
   network(): NetworkInfo;
   learning: LearningPort;
-  /** Null on a node that serves no model. */
+  /** Null on a node that serves no model, or while it is loading one; read anew for each request. */
   chat: ChatModel | null;
   /** Adds to the pool and spreads it: the hash, or the pool's refusal. */
   submitTransaction(raw: Uint8Array): Promise<Result<Hex>>;
-  /** Null everywhere but on development networks. */
+  /** Null everywhere but on development networks whose API listens on loopback: node/ refuses any other combination. */
   wallet: Wallet | null;
   blobs: BlobRouter | null;
   /** Further lines of the Prometheus text format (version 0.0.4) from other parts; may be empty. */
