@@ -1,5 +1,6 @@
 // Owns the life of blocks: building, judging, committing, reading back. Bad blocks are invalid-blocks.test.ts.
 
+import { rm } from 'node:fs/promises';
 import test from 'ava';
 import { toHex } from '../../base/bytes.ts';
 import { keccak256 } from '../../base/hash.ts';
@@ -188,6 +189,7 @@ test('address history pages from newest to oldest', async (t) => {
 
 test('a missing database, a foreign genesis and a second opener are each refused in plain words', async (t) => {
   const directory = await temporaryFolder();
+  t.teardown(() => rm(directory, { recursive: true, force: true }));
   const absent = await openChain({ directory, genesis: testGenesis(), create: false, system: NO_SYSTEM });
   t.false(absent.ok);
   if (!absent.ok) t.is(absent.code, 'databaseMissing');
