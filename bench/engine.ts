@@ -71,14 +71,23 @@ export async function main(args: readonly string[] = []): Promise<void> {
     return one;
   });
   const times = loaded.map((): number[] => []);
+  const work = loaded.map((): number[] => []);
   for (let round = 0; round < rounds; round++) {
-    for (const [i, one] of loaded.entries()) times[i]?.push(timed(one));
+    for (const [i, one] of loaded.entries()) {
+      const before = process.cpuUsage();
+      times[i]?.push(timed(one));
+      const { user, system } = process.cpuUsage(before);
+      work[i]?.push((user + system) / 1000);
+    }
   }
   const rates = new Map<string, number>();
   for (const [i, { description }] of list.entries()) {
     const ms = median(times[i] ?? []);
     rates.set(description, Math.round((1000 * tokens) / ms));
-    console.log(`${description.padEnd(44)} ${ms.toFixed(1).padStart(8)} ms a step ${rates.get(description)} tokens/s`);
+    const busy = median(work[i] ?? []);
+    console.log(
+      `${description.padEnd(44)} ${ms.toFixed(1).padStart(8)} ms a step, ${rates.get(description)} tokens/s; ${busy.toFixed(1)} ms of processor`,
+    );
   }
   for (const executor of list) await executor.close();
   console.log(JSON.stringify({ preset: name, tokensPerStep: tokens, tokensPerSecond: Object.fromEntries(rates) }));
