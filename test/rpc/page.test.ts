@@ -1,14 +1,9 @@
 // The page at /: self-contained, under a strict policy, and alive in a real browser where there is one.
 
-import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import test from 'ava';
+import { openPage } from './browser.ts';
 import { ask, serve } from './fixture.ts';
-
-const BROWSERS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+import { tokens } from './scripted-model.ts';
 
 test('the page and all it names are served from here, with nothing inline and nothing foreign', async (t) => {
   const { url } = await serve(t);
@@ -35,36 +30,59 @@ test('the page and all it names are served from here, with nothing inline and no
   }
 });
 
-test('a browser shows height, loss, rounds, trainers and supply', async (t) => {
-  const browser = BROWSERS.find((path) => existsSync(path));
-  if (browser === undefined) {
+/** A wallet that announces itself by EIP-6963 and keeps what it is asked. */
+const WALLET = `
+  window.asked = [];
+  const provider = { request: async ({ method, params }) => {
+    window.asked.push({ method, params });
+    return method === 'eth_requestAccounts' ? ['0x${'11'.repeat(20)}'] : null;
+  } };
+  const info = { uuid: 'a', name: 'Test wallet', icon: '', rdns: 'test' };
+  const announce = () => window.dispatchEvent(new CustomEvent('eip6963:announceProvider', { detail: { info, provider } }));
+  window.addEventListener('eip6963:requestProvider', announce);`;
+
+test('a browser shows the figures, streams chat, looks up balances and asks the wallet', async (t) => {
+  const { url, model } = await serve(t);
+  model.script = tokens('Call', ' me', ' <b>Ishmael</b>', '.');
+  const page = await openPage(t, url, WALLET);
+  if (page === null) {
     t.log('skipped: no Chromium on this machine');
     t.pass();
     return;
   }
-  const { url } = await serve(t);
-  const profile = mkdtempSync(join(tmpdir(), 'page-'));
-  const flags = [
-    '--headless=new',
-    '--no-sandbox',
-    '--disable-gpu',
-    '--enable-logging=stderr',
-    `--user-data-dir=${profile}`,
-  ];
-  const run = promisify(execFile)(browser, [...flags, '--virtual-time-budget=4000', '--dump-dom', url], {
-    timeout: 60_000,
+  const text = (id: string) => `document.getElementById('${id}').textContent`;
+  await page.until(`${text('loss')} === '4.250' && ${text('minted')} === '35' && ${text('round')} === '8'`);
+  t.true(await page.evaluate(`document.querySelectorAll('#chart polyline').length > 0`));
+  await page.until(`${text('rounds')}.includes('valid') && ${text('trainers')}.includes('100')`);
+  const submit = (form: string, field: string, value: string) =>
+    page.evaluate(`document.getElementById('${field}').value = ${JSON.stringify(value)};
+      document.getElementById('${form}').requestSubmit()`);
+  await submit('balance-form', 'balance-address', `0x${'22'.repeat(20)}`);
+  await page.until(`${text('balance')}.includes('5.5 POL')`);
+  await submit('balance-form', 'balance-address', '0x12');
+  await page.until(`${text('balance')}.includes('40 hex digits')`);
+  await submit('chat-form', 'chat-input', 'Hello');
+  await page.until(`${text('chat-log')} === 'HelloCall me <b>Ishmael</b>.'`);
+  await submit('chat-form', 'chat-input', 'And then?');
+  await page.until(`document.querySelectorAll('.bubble').length === 4 && ${text('chat-send')} === 'Send'`);
+  t.deepEqual(model.requests[1]?.prompt, {
+    kind: 'chat',
+    messages: [
+      { role: 'user', content: 'Hello' },
+      { role: 'assistant', content: 'Call me <b>Ishmael</b>.' },
+      { role: 'user', content: 'And then?' },
+    ],
   });
-  const { stdout, stderr } = await run.finally(() => rmSync(profile, { recursive: true, force: true }));
-  for (const shown of [
-    'node_0 · authority',
-    'id="loss" class="big">4.250',
-    '<polyline',
-    'valid',
-    'round',
-    '>35<',
-    'POL of 1,034',
-  ]) {
-    t.true(stdout.includes(shown), shown);
-  }
-  t.notRegex(stderr, /CONSOLE.*(?:Error|Refused|violates)/);
+  await page.evaluate(`document.getElementById('add-wallet').click()`);
+  await page.until(`window.asked.length === 3`);
+  t.like(await page.evaluate('window.asked[0]'), {
+    method: 'wallet_addEthereumChain',
+    params: [{ chainId: '0x7b125', rpcUrls: [url], nativeCurrency: { symbol: 'POL', decimals: 18 } }],
+  });
+  await page.until(`${text('wallet-note')}.includes('Test wallet')`);
+  // The refused balance above is the one entry a browser logs by itself.
+  t.deepEqual(
+    page.errors.filter((error) => !error.includes('/api/v1/balance/0x12')),
+    [],
+  );
 });
