@@ -7,7 +7,7 @@ import { type Result, fault, success } from '../base/fault.ts';
 const JSON_TYPE = /^application\/(?:json|json-rpc|[\w.-]+\+json)\s*(?:;.*)?$/i;
 
 /** True for JSON media types: anything a page can send without a preflight is not one. */
-export function isJsonRequest(request: IncomingMessage): boolean {
+function isJsonRequest(request: IncomingMessage): boolean {
   return JSON_TYPE.test(request.headers['content-type'] ?? '');
 }
 

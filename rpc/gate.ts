@@ -28,7 +28,7 @@ const EXPOSED = 'x-request-id, retry-after, x-model-root';
 const HEADER_NAMES = /^[A-Za-z0-9-]+(?:\s*,\s*[A-Za-z0-9-]+)*$/;
 
 /** Lower-case host name of a Host header without its port; IPv6 literals without brackets. */
-export function hostName(header: string): string {
+function hostName(header: string): string {
   const bracketed = /^\[([0-9a-fA-F:.]+)\](?::\d+)?$/.exec(header);
   if (bracketed !== null) return (bracketed[1] ?? '').toLowerCase();
   return header.replace(/:\d+$/, '').replace(/\.$/, '').toLowerCase();

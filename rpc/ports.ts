@@ -33,7 +33,7 @@ export type NodeInfo = Readonly<{
   warnings: readonly string[];
 }>;
 
-export type PeerInfo = Readonly<{
+type PeerInfo = Readonly<{
   peerId: string;
   /** Multiaddr of the connection. */
   address: string;
@@ -44,13 +44,13 @@ export type PeerInfo = Readonly<{
   isAuthority: boolean;
 }>;
 
-export type AuthorityInfo = Readonly<{
+type AuthorityInfo = Readonly<{
   address: Hex;
   /** False when its vote was missing from the newest certificate. */
   active: boolean;
 }>;
 
-export type NetworkInfo = Readonly<{
+type NetworkInfo = Readonly<{
   chainId: bigint;
   genesisHash: Hex;
   /** This node's own multiaddrs. */
@@ -107,7 +107,7 @@ export type Contribution = Readonly<{
 }>;
 
 /** A stored blob: Walrus blob id, SHA-256 and size in bytes. */
-export type BlobReference = Readonly<{ blobId: string; sha256: Hex; size: number }>;
+type BlobReference = Readonly<{ blobId: string; sha256: Hex; size: number }>;
 
 export type RoundInfo = Readonly<{
   round: number;
@@ -136,7 +136,7 @@ export type TrainerInfo = Readonly<{
 }>;
 
 /** All amounts in the smallest unit; genesis + minted - burned = circulating. */
-export type SupplyInfo = Readonly<{ genesis: bigint; minted: bigint; burned: bigint; vesting: bigint; staked: bigint }>;
+type SupplyInfo = Readonly<{ genesis: bigint; minted: bigint; burned: bigint; vesting: bigint; staked: bigint }>;
 
 /** Reads of the learning protocol's state. Every answer is of one block's state, the head's. */
 export type LearningPort = Readonly<{
@@ -224,7 +224,7 @@ export type WalletTransaction = Readonly<{
 }>;
 
 /** Takes a request under /v1/blobs (the embedded blob store); false when it does not know the path. */
-export type BlobRouter = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>;
+type BlobRouter = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>;
 
 /** All that node/ passes in beside the open chain, whose onHead and pool.onAdded feed the subscriptions. */
 export type RpcPorts = Readonly<{

@@ -10,7 +10,7 @@ import type { RpcLimits } from './limits.ts';
 import type { LearningStatus, RpcPorts } from './ports.ts';
 import { blockView, roundView, summaryView, trainerView, transactionView } from './rest-view.ts';
 
-export type RestRequest = Readonly<{
+type RestRequest = Readonly<{
   /** The one path parameter, or empty. */
   value: string;
   query(name: string): string | null;

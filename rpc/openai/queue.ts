@@ -3,7 +3,7 @@
 import { FaultError, fault } from '../../base/fault.ts';
 import type { Clock } from '../ports.ts';
 
-export type Release = () => void;
+type Release = () => void;
 
 export type GenerationQueue = Readonly<{
   /**

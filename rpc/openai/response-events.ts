@@ -97,7 +97,7 @@ export function responseJson(frame: ResponseFrame, outcome: Outcome): Readonly<R
   };
 }
 
-export type ResponseEvent = Readonly<{ type: string; sequence_number: number }> & Readonly<Record<string, unknown>>;
+type ResponseEvent = Readonly<{ type: string; sequence_number: number }> & Readonly<Record<string, unknown>>;
 
 export type ResponseEvents = Readonly<{
   begin(): readonly ResponseEvent[];
