@@ -2,7 +2,7 @@
 // Owns how claims are made and decided: commit, verdict, judge. When phases begin and end by time is LearningRounds.
 pragma solidity 0.8.37;
 
-import {ClaimStatus, ITrainers, NotAllowed, TRAINERS} from "./Protocol.sol";
+import {ClaimStatus, ITrainers, TRAINERS} from "./Protocol.sol";
 import {RoundStorage} from "./RoundStorage.sol";
 
 /// @title Claims, verdicts and disputes of a learning round
@@ -80,7 +80,7 @@ abstract contract RoundAudit is RoundStorage {
         Round storage round = _current(number);
         if (round.phase != Phase.Training && round.phase != Phase.Auditing) revert WrongPhase(round.phase);
         if (round.phase == Phase.Auditing && block.number >= round.deadline) revert DeadlinePassed(round.deadline);
-        uint128 bit = _auditorBit(round, trainer);
+        uint128 bit = _authorityBit(round);
         (uint8 seat, Claim storage claim) = _claimOf(round, trainer);
         ClaimStatus status = claim.status;
         if (status != ClaimStatus.Committed && status != ClaimStatus.Disputed && status != ClaimStatus.Accepted) {
@@ -108,7 +108,7 @@ abstract contract RoundAudit is RoundStorage {
     /// @notice An authority's finding on one disputed step, which every authority re-executes; once each.
     function judge(uint64 number, address trainer, uint32 step, bool invalid) external {
         Round storage round = _current(number);
-        uint128 bit = _auditorBit(round, trainer);
+        uint128 bit = _authorityBit(round);
         (uint8 seat, Claim storage claim) = _claimOf(round, trainer);
         uint256 index = disputeIndex[number][_key(seat, step)];
         if (index == 0 || claim.status != ClaimStatus.Disputed) revert NoOpenDispute(step);
@@ -235,12 +235,6 @@ abstract contract RoundAudit is RoundStorage {
             round.outcome = RoundOutcome.Void;
             _enter(round, Phase.Settling, 0);
         }
-    }
-
-    /// @dev A trainer that became an authority has no say about its own claim.
-    function _auditorBit(Round storage round, address trainer) private view returns (uint128) {
-        if (trainer == msg.sender) revert NotAllowed(msg.sender);
-        return _authorityBit(round);
     }
 
     function _claimOf(Round storage round, address trainer) internal view returns (uint8 seat, Claim storage claim) {

@@ -13,7 +13,13 @@ import {
   voteCall,
 } from '../../chain/system/calls.ts';
 import { systemGenesisAlloc } from '../../chain/system/genesis-alloc.ts';
-import { readAuthoritySet, readCurrentRound, readLatestSetVersion } from '../../chain/system/views.ts';
+import {
+  readAuthoritySet,
+  readCurrentRound,
+  readLatestSetVersion,
+  readModel,
+  readTrainer,
+} from '../../chain/system/views.ts';
 import { STAKE, attestationOf, authority, commitmentOf, openRound, register, trainerAt } from './system-life.ts';
 import { accountOf, authorityOf, hashOf, openWorld, testParameters } from './system-world.ts';
 
@@ -136,20 +142,31 @@ test('genesis refuses sets that are empty, too large, with one address twice or 
   }
 });
 
-test('a trainer that becomes an authority has no say about its own claim', async (t) => {
-  const world = await openWorld(4, { minTrainers: 1 });
-  await world.fund(newcomer.address, STAKE);
-  await world.ok(newcomer.address, registerCall(1, STAKE));
-  await world.ok(authority(world, 0), proposeCall(true, newcomer.address, newcomer.publicKey));
-  for (const by of [1, 2]) await world.ok(authority(world, by), voteCall(0));
-  await openRound(world);
-  await world.blocks(world.parameters.trainBlocks + 2);
+test('a chain of one authority that trains accepts, attests and pays its own work', async (t) => {
+  const world = await openWorld(1, { minTrainers: 1 });
+  const alone = authority(world, 0);
+  await world.fund(alone, STAKE);
+  await world.ok(alone, registerCall(1, STAKE));
   const round = await openRound(world);
-  t.is(round.setVersion, 1);
-  await world.ok(newcomer.address, commitCall(commitmentOf(world, round, newcomer.address)));
-  const own = { round: round.round, trainer: newcomer.address };
-  const valid = verdictCall({ ...own, verdict: 'valid', step: 0, digest: hashOf('digest') });
-  t.is((await world.send(newcomer.address, valid)).error, 'NotAllowed');
+  await world.ok(alone, commitCall(commitmentOf(world, round, alone)));
+  await world.ok(alone, verdictCall({ round: 0, trainer: alone, verdict: 'valid', step: 0, digest: hashOf('digest') }));
+  await world.ok(alone, attestCall(attestationOf(0)));
+  await world.block();
+  t.is((await readModel(world.view)).version, 1);
+  t.is((await readTrainer(world.view, alone)).accepted, 1);
+});
+
+test('an authority that trains and approves its own false claim is still rejected by the others', async (t) => {
+  const world = await openWorld(4, { minTrainers: 1 });
+  const cheat = authority(world, 3);
+  await world.fund(cheat, STAKE);
+  await world.ok(cheat, registerCall(1, STAKE));
+  const round = await openRound(world);
+  await world.ok(cheat, commitCall(commitmentOf(world, round, cheat)));
+  const own = { round: 0, trainer: cheat };
+  await world.ok(cheat, verdictCall({ ...own, verdict: 'valid', step: 0, digest: hashOf('digest') }));
   await world.ok(authority(world, 0), verdictCall({ ...own, verdict: 'invalid', step: 1, digest: hashOf('digest') }));
-  t.is((await world.send(newcomer.address, judgeCall({ ...own, step: 1, invalid: false }))).error, 'NotAllowed');
+  await world.ok(cheat, judgeCall({ ...own, step: 1, invalid: false }));
+  for (const by of [1, 2]) await world.ok(authority(world, by), judgeCall({ ...own, step: 1, invalid: true }));
+  t.is((await readTrainer(world.view, cheat)).status, 'slashed');
 });
