@@ -11,7 +11,7 @@ import { createScalarExecutor } from './scalar-executor.ts';
 import { passesSelfTest } from './self-test.ts';
 import { createWasmExecutor } from './wasm-executor.ts';
 
-export type BackendName = 'wasm' | 'native' | 'scalar';
+type BackendName = 'wasm' | 'native' | 'scalar';
 
 /**
  * `instruction` is the index in the program of the first instruction that failed:

@@ -16,9 +16,9 @@ export type MemoryPlan = Readonly<{
 
 export const ALIGNMENT = 64;
 /** Query rows that attention handles at once; part of the scratch layout, not of the arithmetic. */
-export const ATTENTION_ROWS = 16;
+const ATTENTION_ROWS = 16;
 /** Elements of one partial sum of gradNorm (kernel-spec.md, reductions). */
-export const SUM_CHUNK = 4096;
+const SUM_CHUNK = 4096;
 
 export const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
@@ -112,7 +112,7 @@ export function packedBytes(rows: number, depth: number): number {
 }
 
 /** Groups of heads that attention handles at once, each with its own buffers. */
-export function attentionSlots(groups: number): number {
+function attentionSlots(groups: number): number {
   return Math.min(MAX_THREADS, groups);
 }
 

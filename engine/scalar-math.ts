@@ -4,12 +4,12 @@
 const f = Math.fround;
 const WORD = new DataView(new ArrayBuffer(4));
 
-export function floatBits(x: number): number {
+function floatBits(x: number): number {
   WORD.setFloat32(0, x);
   return WORD.getInt32(0);
 }
 
-export function bitsFloat(bits: number): number {
+function bitsFloat(bits: number): number {
   WORD.setInt32(0, bits);
   return WORD.getFloat32(0);
 }
@@ -21,7 +21,7 @@ export const div = (a: number, b: number): number => f(a / b);
 export const sqrt = (a: number): number => f(Math.sqrt(a));
 
 /** Nearest whole number, ties to even, of |x| below 2^22; NaN stays NaN. */
-export function nearestEven(x: number): number {
+function nearestEven(x: number): number {
   const floor = Math.floor(x);
   const rest = x - floor;
   if (rest === 0.5) return floor % 2 === 0 ? floor : floor + 1;
@@ -92,7 +92,7 @@ export function sumAscending(terms: Iterable<number>, start = 0): number {
   return total;
 }
 
-export const BF16_LEAST = 2 ** -60;
+const BF16_LEAST = 2 ** -60;
 export const BF16_MOST = 2 ** 60;
 
 /** Rule B1 for a number within range: nearest-even to 8 significant bits, small ones to a zero of the same sign. */
@@ -106,7 +106,7 @@ export function bf16(x: number): number {
 }
 
 /** Rule Q4: a 32-bit finaliser. */
-export function mix32(word: number): number {
+function mix32(word: number): number {
   let x = word >>> 0;
   x = Math.imul(x ^ (x >>> 16), 0x7feb_352d);
   x = Math.imul(x ^ (x >>> 15), 0x846c_a68b);

@@ -34,7 +34,7 @@ export class Refused extends Error {
 }
 
 export type Value = Readonly<{ shape: readonly number[]; data: Float32Array | Int32Array }>;
-export type Attrs = Readonly<Record<string, number>>;
+type Attrs = Readonly<Record<string, number>>;
 type Kernel = (inputs: readonly Value[], outputs: readonly Value[], attrs: Attrs) => void;
 
 const get = (value: Value, i: number): number => present(value.data[i], 'element');
