@@ -2,9 +2,10 @@
 // sent once, followed until it is in a block, signed again when it got lost. Which to send is the agents' business.
 
 import type { Chain, HeadEvent } from '../chain/api.ts';
+import { decodeRevert } from '../chain/system/abi.ts';
 import type { ContractCall } from '../chain/system/api.ts';
-import type { Hex } from '../base/bytes.ts';
-import type { Result } from '../base/fault.ts';
+import { type Hex, fromHex, isHex } from '../base/bytes.ts';
+import type { Fault, Result } from '../base/fault.ts';
 import { GAS_MARGIN_PERCENT, PROTOCOL_TRANSACTIONS, RESEND_BLOCKS } from './limits.ts';
 import type { Logger } from './logger.ts';
 import { signTransaction } from './wallet.ts';
@@ -28,6 +29,13 @@ export type ProtocolSender = Readonly<{
 /** Times one call is signed anew before it is given up. */
 const TRIES = 5;
 
+/** The contract's own error by name, where the refusal carries one. */
+function reasonOf(refusal: Fault): string {
+  const { data } = refusal.fields;
+  const error = isHex(data) ? decodeRevert(fromHex(data)) : null;
+  return error === null ? refusal.message : `${error.name}(${error.args.map(String).join(', ')})`;
+}
+
 /** Sender for the account of `secretKey`; `submit` puts raw bytes into the pool and spreads them. */
 export function createProtocolSender(options: {
   chain: Chain;
@@ -48,8 +56,9 @@ export function createProtocolSender(options: {
     entry.sentAt = head;
     const gas = await chain.estimateGas({ from: address, to: call.to, data: call.data, value: call.value }, head);
     if (!gas.ok) {
-      log.debug('protocol transaction would fail', { key, reason: gas.message });
-      if (entry.tries >= TRIES) giveUp(key, gas.message);
+      const reason = reasonOf(gas);
+      log.debug('protocol transaction would fail', { key, reason });
+      if (entry.tries >= TRIES) giveUp(key, reason);
       return;
     }
     const { raw, hash } = signTransaction(
