@@ -9,7 +9,7 @@ import { check } from './check.ts';
 import { sha256 } from './hash.ts';
 
 /** Bytes of a proof: compressed point gamma 33 ‖ challenge c 16 ‖ response s 32. */
-export const VRF_PROOF_BYTES = 81;
+const VRF_PROOF_BYTES = 81;
 
 const SUITE = 0xfe;
 const ORDER = Point.CURVE().n;

@@ -10,7 +10,7 @@ import type { Proposal, ValueId, Vote } from './message.ts';
 import { type SigningDomain, isSignedProposal, isSignedVote } from './sign-bytes.ts';
 
 /** One of the two statements. `validRound` is -1 in votes; `value` null is nil. */
-export type Statement = Readonly<{ value: ValueId | null; validRound: number; signature: Uint8Array }>;
+type Statement = Readonly<{ value: ValueId | null; validRound: number; signature: Uint8Array }>;
 export type Evidence = Readonly<{
   type: 'proposal' | 'prevote' | 'precommit';
   height: number;
@@ -112,8 +112,8 @@ export function verifyEvidence(domain: SigningDomain, evidence: Evidence): Resul
 }
 
 /** Blocks and seconds after which evidence no longer counts; both must have passed. Stakes unlock later than that. */
-export const EVIDENCE_MAX_BLOCKS = 100_000;
-export const EVIDENCE_MAX_SECONDS = 48 * 3_600;
+const EVIDENCE_MAX_BLOCKS = 100_000;
+const EVIDENCE_MAX_SECONDS = 48 * 3_600;
 
 export function isEvidenceExpired(ageBlocks: number, ageSeconds: number): boolean {
   return ageBlocks > EVIDENCE_MAX_BLOCKS && ageSeconds > EVIDENCE_MAX_SECONDS;

@@ -3,7 +3,7 @@
 import { MAX_FUTURE_BYTES } from './limits.ts';
 
 /** One message held back; `sender` is the authority that signed it, `bytes` what it costs. */
-export type Held<T> = Readonly<{ sender: string; height: number; bytes: number; key: string; message: T }>;
+type Held<T> = Readonly<{ sender: string; height: number; bytes: number; key: string; message: T }>;
 
 export type FutureBuffer<T> = Readonly<{
   /** False when it was not kept: known already, or over the sender's or the total budget. */

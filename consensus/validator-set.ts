@@ -1,8 +1,7 @@
 // Owns the set of authorities of one height and its hash. Who is in the set is the chain's to say.
 
-import { compare, concat, fromHex, isHex } from '../base/bytes.ts';
+import { compare, concat, fromHex } from '../base/bytes.ts';
 import { check } from '../base/check.ts';
-import { type Result, fault, success } from '../base/fault.ts';
 import { keccak256 } from '../base/hash.ts';
 import { MAX_AUTHORITIES } from './limits.ts';
 
@@ -28,21 +27,7 @@ export function validatorSet(addresses: readonly string[]): ValidatorSet {
   return weightedSet(addresses.map((address) => [address, 1] as const));
 }
 
-/** The set of addresses that came from outside, or a Fault naming what is wrong. */
-export function parseValidatorSet(addresses: readonly string[]): Result<ValidatorSet> {
-  if (addresses.length < 1 || addresses.length > MAX_AUTHORITIES) {
-    return fault('validator-set/size', `authorities: 1 to ${MAX_AUTHORITIES} are allowed`, { count: addresses.length });
-  }
-  const lower: string[] = [];
-  for (const address of addresses) {
-    if (!isHex(address, 20)) return fault('validator-set/address', 'authorities: an address is 20 bytes of hex');
-    lower.push(address.toLowerCase());
-  }
-  if (new Set(lower).size !== lower.length)
-    return fault('validator-set/duplicate', 'authorities: an address occurs twice');
-  return success(validatorSet(lower));
-}
-
+/** Index of an address in the set, or -1. */
 export function indexOf(set: ValidatorSet, address: string): number {
   let low = 0;
   let high = set.addresses.length - 1;

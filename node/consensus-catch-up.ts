@@ -18,7 +18,7 @@ const EMPTY_PAUSE_MS = 1_000;
 const LIE_PAUSE_MS = 60_000;
 const MAX_PAUSED = 1_000;
 
-export type CatchUpView = Readonly<{
+type CatchUpView = Readonly<{
   /** Height in progress. */
   height: number;
   /** Highest height an authority has signed for, as far as is known. */

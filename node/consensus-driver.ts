@@ -70,6 +70,7 @@ export class ConsensusDriver {
   #unsubscribe: (() => void) | null = null;
 
   constructor(options: ConsensusOptions) {
+    check(options.genesisHash.length === 32, 'consensus: the genesis hash is 32 bytes');
     this.#options = options;
     this.#domain = { chainId: options.chainId, genesisHash: options.genesisHash };
     this.#signer = FOLLOWER;
@@ -490,10 +491,4 @@ export class ConsensusDriver {
     const { identity, certificate } = judged.value;
     return this.#finalise(block.wire, identity.hash, block.certificate, certificate.round, true);
   }
-}
-
-/** Driver over the given parts; nothing happens before `start`. */
-export function createConsensusDriver(options: ConsensusOptions): ConsensusDriver {
-  check(options.genesisHash.length === 32, 'consensus: the genesis hash is 32 bytes');
-  return new ConsensusDriver(options);
 }

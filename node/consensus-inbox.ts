@@ -14,10 +14,10 @@ import { hasQuorumFor } from '../consensus/vote-keeper.ts';
 export type Verdict = 'accept' | 'ignore' | 'reject';
 
 /** Where the driver stands when a message comes. `core` is null until the height has started. */
-export type InboxView = Readonly<{ height: number; validators: ValidatorSet; core: HeightState | null }>;
+type InboxView = Readonly<{ height: number; validators: ValidatorSet; core: HeightState | null }>;
 
 /** `message` is set where the driver is to act on it now. */
-export type Admission = Readonly<{ verdict: Verdict; message: WireMessage | null }>;
+type Admission = Readonly<{ verdict: Verdict; message: WireMessage | null }>;
 
 export type Inbox = Readonly<{
   /** Judges bytes of a peer. `nowMs` is monotonic. */

@@ -46,7 +46,7 @@ export type OpenedLog = Readonly<{
 }>;
 
 /** Bytes a log may hold: a height that writes more is stuck in thousands of proposals. */
-export const MAX_LOG_BYTES = 1024 * 1024 * 1024;
+const MAX_LOG_BYTES = 1024 * 1024 * 1024;
 
 const MAGIC = new Uint8Array(Buffer.from('cwal-v1\0', 'latin1'));
 const HEAD_BYTES = 20;

@@ -36,7 +36,7 @@ export type ConsensusBlocks = Readonly<{
   commit(block: Readonly<{ wire: Uint8Array; hash: Hex }>, certificate: Uint8Array): Promise<Result<null>>;
 }>;
 
-export type ConsensusNetwork = Readonly<{
+type ConsensusNetwork = Readonly<{
   broadcast(bytes: Uint8Array): void;
   /** Delivers gossip; the answer is the gossip verdict. Returns the function that ends it. */
   onMessage(receive: (bytes: Uint8Array, from: string) => 'accept' | 'ignore' | 'reject'): () => void;

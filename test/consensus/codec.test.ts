@@ -9,6 +9,7 @@ import {
   decodeEvidence,
   encodeEvidence,
   evidenceId,
+  isEvidenceExpired,
   proposalEvidence,
   verifyEvidence,
   voteEvidence,
@@ -113,6 +114,12 @@ test('evidence is two contradicting statements of one signer, known by what they
   t.false(verifyEvidence(DOMAIN, voteEvidence(vote, { ...other, signature: vote.signature })).ok);
   t.false(verifyEvidence(DOMAIN, { ...evidence, signer: four.set.addresses[0] as string }).ok, 'another is framed');
   t.false(decodeEvidence(encodeEvidence(evidence).subarray(1)).ok);
+});
+
+test('evidence expires only once both its blocks and its hours have passed', (t) => {
+  t.false(isEvidenceExpired(100_001, 48 * 3_600));
+  t.false(isEvidenceExpired(100_000, 49 * 3_600));
+  t.true(isEvidenceExpired(100_001, 48 * 3_600 + 1));
 });
 
 test('the hash of an authority set does not depend on the order it is listed in', (t) => {

@@ -9,18 +9,20 @@ import type { resume } from '../../consensus/replay.ts';
 import type * as StepModule from '../../consensus/step.ts';
 import { type Core, GOOD_HABITS, type Habits } from './world.ts';
 
+type Change = Readonly<{ file: string; find: string; replace: string }>;
+
 export type Mutant = Readonly<{
   name: string;
-  /** Text of a compiled file of consensus/ and what takes its place; null where only the shell is wrong. */
-  change: Readonly<{ file: string; find: string; replace: string }> | null;
+  /** Texts of compiled files of consensus/ and what takes their place; none where only the shell is wrong. */
+  changes: readonly Change[];
   habits: Habits;
 }>;
 
 function core(name: string, file: string, find: string, replace: string): Mutant {
-  return { name, change: { file, find, replace }, habits: GOOD_HABITS };
+  return { name, changes: [{ file, find, replace }], habits: GOOD_HABITS };
 }
 function shell(name: string, habit: Partial<Habits>): Mutant {
-  return { name, change: null, habits: { ...GOOD_HABITS, ...habit } };
+  return { name, changes: [], habits: { ...GOOD_HABITS, ...habit } };
 }
 
 export const MUTANTS: readonly Mutant[] = [
@@ -38,7 +40,15 @@ export const MUTANTS: readonly Mutant[] = [
     'true',
   ),
   core('quorum less one', 'quorum.js', '3 * weight > 2 * total', '3 * (weight + 1) > 2 * total'),
-  core('count a duplicate voter', 'vote-keeper.js', 'if (count.voters.has(vote.voter))', 'if (false)'),
+  {
+    name: 'count a duplicate voter',
+    changes: [
+      { file: 'vote-keeper.js', find: 'if (count.voters.has(vote.voter))', replace: 'if (false)' },
+      { file: 'step.js', find: 'count.received.has(voteKey(vote))', replace: 'false' },
+      { file: 'step.js', find: 'count?.received.has(voteKey(event.vote)) ?? false', replace: 'false' },
+    ],
+    habits: GOOD_HABITS,
+  },
   core(
     're-proposal without its polka',
     'driver.js',
@@ -87,12 +97,13 @@ export const MUTANTS: readonly Mutant[] = [
 export async function loadMutant(mutant: Mutant, built: string, folder: string): Promise<Core> {
   const root = join(folder, mutant.name.replaceAll(' ', '-'));
   let from = join(built, 'consensus');
-  if (mutant.change !== null) {
-    const { file, find, replace } = mutant.change;
+  if (mutant.changes.length > 0) {
     mkdirSync(root, { recursive: true });
     cpSync(from, join(root, 'consensus'), { recursive: true });
     symlinkSync(join(built, 'base'), join(root, 'base'));
     from = join(root, 'consensus');
+  }
+  for (const { file, find, replace } of mutant.changes) {
     const before = readFileSync(join(from, file), 'utf8');
     const after = before.replaceAll(find, replace);
     check(after !== before, `mutant ${mutant.name}: its text is in ${file}`);
