@@ -71,7 +71,7 @@ async function buildWasm() {
   const stamp = stampOf(flags);
   if (fresh(file, stamp)) return 'up to date';
   const { runClang } = await import('@yowasp/clang');
-  const built = await runClang(flags, files);
+  const built = await runClang(flags, files, { fetchProgress: () => undefined });
   put(file, built['kernels.wasm'], stamp);
   return 'built';
 }
