@@ -1,134 +1,225 @@
-// Measures training steps per second of every backend on the reference model (design: d 256, 4 layers, 1,024 tokens a
-// step), backends in turn inside one run. Options: preset name, rounds, 'profile' for time by instruction.
+// Measures the engine beside its peers in one run, each in turn: training steps of a reference model, int8 products,
+// hashing, front end, decoding. `npm run bench -- engine [preset ...] [rounds=N] [profile] [only-us]`; last line JSON.
 
 import { present } from '../base/check.ts';
-import { prng } from '../base/prng.ts';
 import { type Executor, type LoadedProgram, createExecutor } from '../engine/executor.ts';
-import { type Instruction, OPS } from '../engine/instruction.ts';
 import { createNativeExecutor, nativeLevels } from '../engine/native-executor.ts';
-import { ProgramBuilder, type TensorProgram } from '../engine/program.ts';
+import { ProgramBuilder } from '../engine/program.ts';
+import type { ModelConfig } from '../trainer/model.ts';
 import { type PresetName, PRESET_NAMES, preset } from '../trainer/presets.ts';
-import { INPUTS, buildTrainProgram, fillConstants } from '../trainer/train-program.ts';
+import { createRootHasher } from '../trainer/root-hasher.ts';
+import { createStepRunner } from '../trainer/step-runner.ts';
+import { INPUTS, buildTrainProgram, fillConstants, gradientBytes } from '../trainer/train-program.ts';
+import { decodeFigures } from './engine-decode.ts';
+import { type Peers, giveModel, startPeers } from './engine-peers.ts';
+import { fillRandom, profile, runStep } from './engine-profile.ts';
+import { type Clock, type Times, append, median, noTimes, ratio, round2, time, trustedClock } from './timing.ts';
 
 const VOCABULARY = 1024;
-const BATCH = 8;
-const WARM_UP_STEPS = 2;
+const TOKENS_PER_STEP = 1024;
 const HYPER = Float32Array.of(1e-3, 0.9, 0.95, 1e-8, 0.1, 0.1, 0.05, 1);
+const MATRIX = 1024;
+/** TensorFlow.js needs seconds for a step: it takes part in so many rounds of the first model only. */
+const TFJS_ROUNDS = 2;
 
-function fill(loaded: LoadedProgram, seed: string): void {
-  const random = prng(seed);
-  // A cheap generator seeded by the strong one: millions of weights.
-  let word = random.u32() | 1;
-  const next = () => {
-    word = (Math.imul(word, 1_664_525) + 1_013_904_223) >>> 0;
-    return word / 2 ** 32;
-  };
-  for (const { name, role, dtype, shape } of loaded.program.tensors) {
-    if (role === 'temp' || role === 'output') continue;
-    const view = loaded.view(name);
-    for (let i = 0; i < view.length; i++) {
-      if (dtype === 'i32') view[i] = Math.floor(next() * VOCABULARY);
-      else if (name.startsWith('m.') || name.startsWith('v.')) view[i] = 0;
-      else view[i] = shape.length === 1 ? 1 : (next() - 0.5) * 0.1;
-    }
-  }
+type Contestant = Readonly<{ label: string; threads: number; times: Times; turn(round: number): Promise<void> }>;
+type Figures = Readonly<Record<string, number | null>>;
+
+function ours(label: string, threads: number, work: () => void): Contestant {
+  const times = noTimes();
+  return { label, threads, times, turn: async () => time(times, work) };
 }
 
-async function executors(): Promise<readonly Executor[]> {
-  const list: Executor[] = [];
-  for (const threads of [1, 2]) list.push(await createExecutor({ backend: 'wasm', threads }));
-  for (const level of nativeLevels()) {
+function theirs(label: string, threads: number, kind: string, peer: Peers['torch'], rounds: number): Contestant {
+  const times = noTimes();
+  const turn = async (round: number) => {
+    if (typeof peer === 'string' || round >= rounds) return;
+    append(times, await peer.run(kind, threads, 1));
+  };
+  return { label, threads, times, turn };
+}
+
+/** One round unmeasured, then every contestant once a round. */
+async function compete(contestants: readonly Contestant[], rounds: number): Promise<void> {
+  for (const { turn } of contestants) await turn(0);
+  for (const { times } of contestants) for (const list of [times.wall, times.cpu]) list.length = 0;
+  for (let round = 0; round < rounds; round++) for (const { turn } of contestants) await turn(round);
+}
+
+async function executors(): Promise<ReadonlyMap<string, Executor>> {
+  const map = new Map<string, Executor>();
+  for (const threads of [1, 2]) map.set(`wasm ${threads}`, await createExecutor({ backend: 'wasm', threads }));
+  for (const level of nativeLevels().slice(-2)) {
     for (const threads of [1, 2]) {
       const executor = createNativeExecutor(threads, level);
-      if (typeof executor !== 'string') list.push(executor);
+      if (typeof executor !== 'string') map.set(`native-${level} ${threads}`, executor);
     }
   }
-  return list;
+  return map;
 }
 
-const median = (values: readonly number[]): number =>
-  present([...values].sort((a, b) => a - b)[values.length >> 1], 'run');
+function loadStep(executor: Executor, config: ModelConfig, batch: number): LoadedProgram {
+  const shape = { batch, seq: config.context };
+  const loaded = executor.load(buildTrainProgram(config, shape));
+  fillRandom(loaded, 'bench engine');
+  fillConstants(loaded, config, shape);
+  loaded.view(INPUTS.hyper).set(HYPER);
+  return loaded;
+}
 
-/** `npm run bench -- engine [preset] [rounds] [profile]`. The last line is JSON: tokens a second by backend. */
-export async function main(args: readonly string[] = []): Promise<void> {
-  const name = (PRESET_NAMES.find((known) => known === args[0]) ?? '3.4m') satisfies PresetName;
-  const rounds = Number(args[1] ?? 5);
+type Context = Readonly<{ engines: ReadonlyMap<string, Executor>; peers: Peers; rounds: number; best: string | null }>;
+
+/** The table of one model, and its figures. */
+async function steps(context: Context, name: PresetName, first: boolean): Promise<Figures> {
+  const { engines, peers, rounds, best } = context;
   const config = preset(name, VOCABULARY);
-  const shape = { batch: BATCH, seq: config.context };
-  const tokens = BATCH * config.context;
-  const program = buildTrainProgram(config, shape);
-  console.log(
-    `${name}: ${program.instructions.length} instructions, arena ${(program.arenaBytes / 2 ** 20).toFixed(0)} MiB`,
-  );
-  const list = await executors();
-  if (args.includes('profile')) for (const executor of list) profile(executor, program);
-  const loaded = list.map((executor) => {
-    const one = executor.load(program);
-    fill(one, 'bench engine');
-    fillConstants(one, config, shape);
-    one.view(INPUTS.hyper).set(HYPER);
-    for (let i = 0; i < WARM_UP_STEPS; i++) timed(one);
-    return one;
-  });
-  const times = loaded.map((): number[] => []);
-  const work = loaded.map((): number[] => []);
-  for (let round = 0; round < rounds; round++) {
-    for (const [i, one] of loaded.entries()) {
-      const before = process.cpuUsage();
-      times[i]?.push(timed(one));
-      const { user, system } = process.cpuUsage(before);
-      work[i]?.push((user + system) / 1000);
-    }
+  const batch = Math.max(1, TOKENS_PER_STEP / config.context);
+  await giveModel(peers, config, batch);
+  const loaded = [...engines].map(([label, executor]) => [label, executor, loadStep(executor, config, batch)] as const);
+  const list = loaded.map(([label, { threads }, step]) => ours(label, threads, () => runStep(step)));
+  for (const threads of [1, 2]) {
+    list.push(theirs(`torch f32 ${threads}`, threads, 'f32', peers.torch, rounds));
+    list.push(theirs(`torch bf16 ${threads}`, threads, 'bf16', peers.torch, rounds));
   }
-  const rates = new Map<string, number>();
-  for (const [i, { description }] of list.entries()) {
-    const ms = median(times[i] ?? []);
-    rates.set(description, Math.round((1000 * tokens) / ms));
-    const busy = median(work[i] ?? []);
+  if (first) list.push(theirs('tfjs wasm 1', 1, 'f32', peers.tfjs, TFJS_ROUNDS));
+  await compete(list, rounds);
+  const clock = trustedClock(
+    list.filter(({ threads, times }) => threads === 1 && times.wall.length > 0).map((c) => c.times),
+  );
+  printSteps(name, batch * config.context, list, clock);
+  const of = (label: string): Times | undefined => list.find((one) => one.label === label)?.times;
+  const figures = {
+    stepVsTorchF32: ratio(of('torch f32 1'), of(`${best ?? 'wasm'} 1`), clock),
+    stepVsTorchBf16: ratio(of('torch bf16 1'), of(`${best ?? 'wasm'} 1`), clock),
+    stepVsTorchF32TwoThreads: ratio(of('torch f32 2'), of(`${best ?? 'wasm'} 2`), 'wall'),
+    wasmVsTfjsWasm: ratio(of('tfjs wasm 1'), of('wasm 1'), clock),
+    wasmVsTorchF32: ratio(of('torch f32 1'), of('wasm 1'), clock),
+    hashShare: hashShare(
+      present(loaded.at(best === null ? 0 : -2), 'step')[2],
+      config,
+      of(`${best ?? 'wasm'} 1`),
+      clock,
+    ),
+    twoThreads: ratio(of(`${best ?? 'wasm'} 1`), of(`${best ?? 'wasm'} 2`), 'wall'),
+    twoThreadsWasm: ratio(of('wasm 1'), of('wasm 2'), 'wall'),
+    clockIsCpu: clock === 'cpu' ? 1 : 0,
+  };
+  for (const [, , step] of loaded) step.close();
+  return figures;
+}
+
+function printSteps(name: string, tokens: number, list: readonly Contestant[], clock: Clock): void {
+  console.log(
+    `\n${name}: one training step of ${tokens} tokens, median of each; ratios by ${clock} time at one thread`,
+  );
+  for (const { label, times } of list) {
+    if (times.wall.length === 0) continue;
+    const [wall, cpu] = [median(times.wall), median(times.cpu)];
+    const rate = Math.round((1000 * tokens) / (label.endsWith('1') ? median(times[clock]) : wall));
     console.log(
-      `${description.padEnd(44)} ${ms.toFixed(1).padStart(8)} ms a step, ${rates.get(description)} tokens/s; ${busy.toFixed(1)} ms of processor`,
+      `  ${label.padEnd(24)} ${wall.toFixed(1).padStart(9)} ms wall ${cpu.toFixed(1).padStart(9)} ms cpu ${String(rate).padStart(8)} tokens/s`,
     );
   }
-  for (const executor of list) await executor.close();
-  console.log(JSON.stringify({ preset: name, tokensPerStep: tokens, tokensPerSecond: Object.fromEntries(rates) }));
 }
 
-function timed(loaded: LoadedProgram): number {
-  const start = performance.now();
-  const outcome = loaded.run();
-  if (!outcome.ok) throw new Error(`step failed: ${outcome.op} ${outcome.reason}`);
-  return performance.now() - start;
-}
-
-/** Time by instruction name: each distinct instruction alone, times how often it occurs. */
-function profile(executor: Executor, program: TensorProgram): void {
-  const totals = new Map<string, number>();
-  const seen = new Map<string, number>();
-  for (const instruction of program.instructions) {
-    const shapes = [...instruction.inputs, ...instruction.outputs].map((id) => program.tensors[id]?.shape.join('x'));
-    const key = `${instruction.op} ${shapes.join(' ')}`;
-    const ms = seen.get(key) ?? alone(executor, program, instruction);
-    seen.set(key, ms);
-    totals.set(instruction.op, (totals.get(instruction.op) ?? 0) + ms);
+/** Share of state and gradient roots in a step with its hashing, one thread. */
+function hashShare(step: LoadedProgram, config: ModelConfig, times: Times | undefined, clock: Clock): number | null {
+  if (times === undefined) return null;
+  const hasher = createRootHasher(1);
+  const hashing = noTimes();
+  for (let i = 0; i < 3; i++) {
+    time(hashing, () => {
+      hasher.root(step.stateBytes());
+      hasher.root(gradientBytes(step.program, step, config));
+    });
   }
-  console.log(`by instruction, ${executor.description}:`);
-  for (const [op, ms] of [...totals].sort((a, b) => b[1] - a[1])) console.log(`  ${op.padEnd(18)} ${ms.toFixed(2)} ms`);
+  const ms = median(hashing[clock]);
+  console.log(`  state and gradient roots ${ms.toFixed(1)} ms`);
+  return Math.round((1000 * ms) / (ms + median(times[clock]))) / 1000;
 }
 
-function alone(executor: Executor, program: TensorProgram, { op, inputs, outputs, attrs }: Instruction): number {
-  const builder = new ProgramBuilder();
-  const ids = new Map<number, number>();
-  for (const id of [...inputs, ...outputs]) {
-    if (ids.has(id)) continue;
-    const { name, dtype, shape } = present(program.tensors[id], 'tensor');
-    ids.set(id, builder.tensor(name, dtype, shape, outputs.includes(id) ? 'state' : 'input'));
+/** int8 product with quantization of both operands at 1024^3 against torch's f32 product, one thread. */
+async function products({ engines, peers, best, rounds }: Context): Promise<Figures> {
+  const list: Contestant[] = [];
+  for (const label of ['wasm 1', ...(best === null ? [] : [`${best} 1`])]) {
+    const builder = new ProgramBuilder();
+    const x = builder.tensor('x', 'f32', [MATRIX, MATRIX], 'input');
+    const w = builder.tensor('w', 'f32', [MATRIX, MATRIX], 'input');
+    builder.emit('linear', [x, w], [builder.tensor('y', 'f32', [MATRIX, MATRIX], 'output')]);
+    const loaded = present(engines.get(label), label).load(builder.finish('product'));
+    fillRandom(loaded, 'product');
+    list.push(ours(label, 1, () => runStep(loaded)));
   }
-  const map = (list: readonly number[]) => list.map((id) => present(ids.get(id), 'operand'));
-  builder.emit(op, map(inputs), map(outputs), attrs);
-  const loaded = executor.load(builder.finish(`only-${OPS[op].code}`));
-  fill(loaded, 'profile');
-  if (op === 'rope') loaded.view(present(program.tensors[inputs[2] ?? 0], 'positions').name).fill(0);
-  const times = Array.from({ length: 3 }, () => timed(loaded));
-  loaded.close();
-  return Math.min(...times);
+  list.push(theirs('torch f32 1', 1, 'matmul', peers.torch, Number.POSITIVE_INFINITY));
+  await compete(list, 2 * rounds);
+  const clock = trustedClock(list.filter(({ times }) => times.wall.length > 0).map(({ times }) => times));
+  console.log(`\nproduct ${MATRIX}^3 with quantization, one thread, by ${clock} time`);
+  for (const { label, times } of list) {
+    if (times.wall.length > 0) console.log(`  ${label.padEnd(24)} ${median(times[clock]).toFixed(2)} ms`);
+  }
+  const of = (label: string) => list.find((one) => one.label === label)?.times;
+  return { productVsTorchF32: ratio(of('torch f32 1'), of(`${best ?? 'wasm'} 1`), clock) };
+}
+
+/** Host work of a step (batch in, call, loss out) as a share of the step, and the time to trace the program once. */
+function frontEnd(executor: Executor, stepMs: number): Figures {
+  const config = preset('3.4m', VOCABULARY);
+  const shape = { batch: TOKENS_PER_STEP / config.context, seq: config.context };
+  const tracing = noTimes();
+  for (let i = 0; i < 3; i++) time(tracing, () => void buildTrainProgram(config, shape));
+  const idle: Executor = {
+    ...executor,
+    load: (program, options) => ({ ...executor.load(program, options), run: () => ({ ok: true }) }),
+  };
+  const runner = createStepRunner(idle, config, shape);
+  const sequences = Array.from({ length: shape.batch }, () => new Uint16Array(shape.seq + 1));
+  const host = noTimes();
+  for (let i = 0; i < 50; i++) {
+    time(host, () => {
+      runner.step({ sequences, seed: new Int32Array(2), hyper: HYPER });
+      runner.loss();
+    });
+  }
+  runner.close();
+  const share = median(host.wall) / stepMs;
+  console.log(
+    `\nfront end: tracing once ${median(tracing.cpu).toFixed(0)} ms; host work ${(100 * share).toFixed(3)}% of a step`,
+  );
+  return { frontEndShare: Math.round(1e5 * share) / 1e5, traceMs: Math.round(median(tracing.cpu)) };
+}
+
+/** The last line is JSON: ratios above 1 mean that we are faster. Figures of further models carry the model's name. */
+export async function main(args: readonly string[] = []): Promise<void> {
+  const chosen = PRESET_NAMES.filter((name) => args.includes(name));
+  const names: readonly PresetName[] = chosen.length > 0 ? chosen : ['3.4m', '30m'];
+  const rounds = Number(args.find((arg) => arg.startsWith('rounds='))?.slice(7) ?? 5);
+  const alone = args.includes('only-us');
+  const peers: Peers = alone ? { torch: 'not asked for', tfjs: 'not asked for' } : await startPeers();
+  for (const [name, peer] of Object.entries(peers)) {
+    console.log(`${name}: ${typeof peer === 'string' ? peer : JSON.stringify(peer.about)}`);
+  }
+  const engines = await executors();
+  const level = nativeLevels().at(-1);
+  const context: Context = { engines, peers, rounds, best: level === undefined ? null : `native-${level}` };
+  const figures: Record<string, unknown> = { engine: context.best ?? 'wasm' };
+  for (const [i, name] of names.entries()) {
+    if (args.includes('profile')) {
+      const config = preset(name, VOCABULARY);
+      const batch = Math.max(1, TOKENS_PER_STEP / config.context);
+      for (const executor of engines.values())
+        profile(executor, buildTrainProgram(config, { batch, seq: config.context }));
+    }
+    const some = await steps(context, name, i === 0);
+    for (const [key, value] of Object.entries(some)) figures[i === 0 ? key : `${key}@${name}`] = value;
+  }
+  Object.assign(figures, await products(context));
+  const fastest = present(engines.get(`${context.best ?? 'wasm'} 1`), 'engine');
+  const started = noTimes();
+  const step = loadStep(fastest, preset('3.4m', VOCABULARY), 8);
+  for (let i = 0; i < 3; i++) time(started, () => runStep(step));
+  Object.assign(figures, frontEnd(fastest, round2(median(started.cpu))));
+  for (const peer of Object.values(peers)) if (typeof peer !== 'string') peer.close();
+  Object.assign(figures, await decodeFigures(engines, context.best ?? 'wasm', alone));
+  for (const executor of engines.values()) await executor.close();
+  console.log(JSON.stringify(figures));
 }
