@@ -29,11 +29,9 @@ const files = Object.fromEntries(
     .map((name) => [name, readFileSync(join(sources, name), 'utf8')]),
 );
 
-function stampOf(recipe) {
-  const hash = createHash('sha256').update(JSON.stringify(recipe));
-  for (const [name, text] of Object.entries(files)) hash.update(name).update('\0').update(text).update('\0');
-  return hash.digest('hex');
-}
+const digest = (value) => createHash('sha256').update(JSON.stringify(value)).digest('hex');
+const sourceStamp = digest(files);
+const stampOf = (recipe) => `${sourceStamp} ${digest(recipe)}`;
 
 const fresh = (file, stamp) =>
   existsSync(file) && existsSync(`${file}.stamp`) && readFileSync(`${file}.stamp`, 'utf8') === stamp;
@@ -71,7 +69,7 @@ async function buildWasm() {
   const stamp = stampOf(flags);
   if (fresh(file, stamp)) return 'up to date';
   const { runClang } = await import('@yowasp/clang');
-  const built = await runClang(flags, files, { fetchProgress: () => undefined });
+  const built = await runClang(flags, files);
   put(file, built['kernels.wasm'], stamp);
   return 'built';
 }
@@ -102,8 +100,15 @@ function findCompiler() {
   return null;
 }
 
+/** A library of other sources must not be found by the executor. */
+function removeStale(file) {
+  const stamp = existsSync(`${file}.stamp`) ? readFileSync(`${file}.stamp`, 'utf8') : '';
+  if (!stamp.startsWith(sourceStamp)) rmSync(file, { force: true });
+}
+
 function buildNative() {
   const file = join(out, 'libkernels.so');
+  removeStale(file);
   const compiler = process.env.ENGINE_NATIVE === '0' ? null : findCompiler();
   if (compiler === null) return 'skipped: no C compiler found (wasm runs everything)';
   const levels = process.arch === 'x64' ? X86_LEVELS : {};
