@@ -87,7 +87,11 @@ export async function foundSmallNetwork(
 }
 
 /** Runs a node from its config file as a process of its own. */
-export function startProcess(stage: Stage, node: Pick<FoundedNode, 'name' | 'configFile'>, flags: string[] = []): ChildNode {
+export function startProcess(
+  stage: Stage,
+  node: Pick<FoundedNode, 'name' | 'configFile'>,
+  flags: string[] = [],
+): ChildNode {
   const child = startChildNode({
     name: node.name,
     configFile: node.configFile,

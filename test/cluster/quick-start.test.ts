@@ -182,55 +182,64 @@ async function midRound(node: FoundedNode): Promise<number> {
   });
 }
 
-test.serial('kill -9 of an authority in mid-round: blocks and rounds go on, and it comes back and agrees', async (t) => {
-  const victim = authority(2);
-  await midRound(trainer(0));
-  await killNode(victim);
-  const height = await heightOf(authority(0));
-  const accepted = (await acceptedRounds(authority(0))).length;
-  // Four blocks have four proposers in turn: the dead one's turn is among them.
-  await reaches(authority(0), height + 6, 90_000);
-  await acceptedAtLeast(authority(0), accepted + 1);
-  start(victim);
-  await waitFor(`${victim.name} caught up`, 90_000, async () => {
-    const [mine, theirs] = [await status(victim), await heightOf(authority(0))];
-    return mine['syncing'] === false && Number(mine['blockchain_height']) >= theirs - 1 ? true : null;
-  });
-  const target = await heightOf(authority(0));
-  await agreeAt(t, target);
-  const after = (await acceptedRounds(authority(0))).length;
-  const rounds = await acceptedAtLeast(authority(0), after + 1);
-  const newest = present(rounds.at(-1), 'round');
-  await holdModel(t, newest.model_root);
-});
+test.serial(
+  'kill -9 of an authority in mid-round: blocks and rounds go on, and it comes back and agrees',
+  async (t) => {
+    const victim = authority(2);
+    await midRound(trainer(0));
+    await killNode(victim);
+    const height = await heightOf(authority(0));
+    const accepted = (await acceptedRounds(authority(0))).length;
+    // Four blocks have four proposers in turn: the dead one's turn is among them.
+    await reaches(authority(0), height + 6, 90_000);
+    await acceptedAtLeast(authority(0), accepted + 1);
+    start(victim);
+    await waitFor(`${victim.name} caught up`, 90_000, async () => {
+      const [mine, theirs] = [await status(victim), await heightOf(authority(0))];
+      return mine['syncing'] === false && Number(mine['blockchain_height']) >= theirs - 1 ? true : null;
+    });
+    const target = await heightOf(authority(0));
+    await agreeAt(t, target);
+    const after = (await acceptedRounds(authority(0))).length;
+    const rounds = await acceptedAtLeast(authority(0), after + 1);
+    const newest = present(rounds.at(-1), 'round');
+    await holdModel(t, newest.model_root);
+  },
+);
 
-test.serial('kill -9 of a trainer in mid-round: it resumes, commits in the same round and stays in the roster', async (t) => {
-  const victim = trainer(1);
-  const round = await midRound(victim);
-  await killNode(victim);
-  const height = await heightOf(authority(0));
-  await reaches(authority(0), height + 2, 60_000);
-  start(victim);
-  const mine = (view: RoundView) => view.contributions.find(({ trainer: address }) => address === victim.address);
-  const closed = await waitFor(`round ${round} closes`, ROUND_MS, async () => {
-    const view = (await api(authority(0), `rounds/${round}`)) as unknown as RoundView;
-    return view.model_root === null ? null : view;
-  });
-  t.is(mine(closed)?.state, 'accepted');
-  const log = readFileSync(present(children.get(victim.name), 'child').logFile, 'utf8');
-  const resumed = log.split('\n').some((line) => {
-    if (!line.includes('"round trained"')) return false;
-    const entry = JSON.parse(line) as { round: number; resumedAt: number };
-    return entry.round === round && entry.resumedAt > 0;
-  });
-  t.true(resumed, 'went on from a kept state, not from the start');
-  const next = await waitFor('the round after', ROUND_MS, async () => {
-    const rounds = await acceptedRounds(authority(0));
-    return rounds.find((view) => view.round > round) ?? null;
-  });
-  t.is(mine(next)?.state, 'accepted');
-  await holdModel(t, next.model_root);
-  const supply = await api(authority(0), 'supply');
-  const total = [supply['genesis_wei'], supply['minted_wei']].map((wei) => BigInt(String(wei)));
-  t.is((total[0] ?? 0n) + (total[1] ?? 0n) - BigInt(String(supply['burned_wei'])), BigInt(String(supply['total_wei'])));
-});
+test.serial(
+  'kill -9 of a trainer in mid-round: it resumes, commits in the same round and stays in the roster',
+  async (t) => {
+    const victim = trainer(1);
+    const round = await midRound(victim);
+    await killNode(victim);
+    const height = await heightOf(authority(0));
+    await reaches(authority(0), height + 2, 60_000);
+    start(victim);
+    const mine = (view: RoundView) => view.contributions.find(({ trainer: address }) => address === victim.address);
+    const closed = await waitFor(`round ${round} closes`, ROUND_MS, async () => {
+      const view = (await api(authority(0), `rounds/${round}`)) as unknown as RoundView;
+      return view.model_root === null ? null : view;
+    });
+    t.is(mine(closed)?.state, 'accepted');
+    const log = readFileSync(present(children.get(victim.name), 'child').logFile, 'utf8');
+    const resumed = log.split('\n').some((line) => {
+      if (!line.includes('"round trained"')) return false;
+      const entry = JSON.parse(line) as { round: number; resumedAt: number };
+      return entry.round === round && entry.resumedAt > 0;
+    });
+    t.true(resumed, 'went on from a kept state, not from the start');
+    const next = await waitFor('the round after', ROUND_MS, async () => {
+      const rounds = await acceptedRounds(authority(0));
+      return rounds.find((view) => view.round > round) ?? null;
+    });
+    t.is(mine(next)?.state, 'accepted');
+    await holdModel(t, next.model_root);
+    const supply = await api(authority(0), 'supply');
+    const total = [supply['genesis_wei'], supply['minted_wei']].map((wei) => BigInt(String(wei)));
+    t.is(
+      (total[0] ?? 0n) + (total[1] ?? 0n) - BigInt(String(supply['burned_wei'])),
+      BigInt(String(supply['total_wei'])),
+    );
+  },
+);
