@@ -117,7 +117,11 @@ export function createModelKeeper(options: {
     current: () => current,
     params,
     next(record, view) {
-      const running = computing.get(record.round) ?? compute(record, view);
+      const started = computing.get(record.round);
+      // A thread that ended under it (a stopping node) is a refusal like any other: callers need not wait for the answer.
+      const running =
+        started ??
+        compute(record, view).catch((error: unknown) => fault('model-next', `not computed: ${String(error)}`));
       computing.set(record.round, running);
       void running.then((result) => {
         // A failure may be a blob that has not arrived yet: the next asker tries again.
