@@ -16,6 +16,8 @@ export const configOptions = {
   'password-file': { type: 'string', describe: 'file with its password' },
   host: { type: 'string', describe: 'address the peer port binds (0.0.0.0)' },
   'api-host': { type: 'string', describe: 'address the API binds (127.0.0.1)' },
+  'allowed-hosts': { type: 'string', describe: 'host names the API answers to: name,name' },
+  'api-key-file': { type: 'string', describe: 'file with the bearer key chat then requires' },
   'wallet-rpc': { type: 'boolean', describe: "serve eth_sendTransaction with this node's key (loopback only)" },
   'engine-threads': { type: 'number', describe: 'threads of one engine (1)' },
   engine: { type: 'string', describe: 'auto, native or wasm' },

@@ -7,7 +7,7 @@ import { taggedHash } from '../base/hash.ts';
 import { vrfProve } from '../base/vrf.ts';
 import type { Chain } from '../chain/api.ts';
 import type { Commitment, RoundRecord, ViewCall } from '../chain/system/api.ts';
-import { attestCall, judgeCall, verdictCall } from '../chain/system/calls.ts';
+import { CALL_GAS, attestCall, judgeCall, verdictCall } from '../chain/system/calls.ts';
 import type { SystemEvent } from '../chain/system/events.ts';
 import { type AuditVerdict, refusalDigest } from '../trainer/audit.ts';
 import { encodeCheckpoint } from '../trainer/checkpoint.ts';
@@ -142,12 +142,20 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
     if (accusedStep !== null) {
       // A judgement that cannot be made is not made: silence is not a finding.
       if (verdict.verdict === 'unavailable') return;
-      sender.send(keyOf(job), judgeCall({ round, trainer, step: accusedStep, invalid: verdict.verdict === 'invalid' }));
+      sender.send(
+        keyOf(job),
+        judgeCall({ round, trainer, step: accusedStep, invalid: verdict.verdict === 'invalid' }),
+        CALL_GAS.judge,
+      );
       return;
     }
     const digest = verdict.verdict === 'valid' ? verdict.digest : refusalDigest(verdict);
     const step = verdict.verdict === 'invalid' ? verdict.step : 0;
-    sender.send(keyOf(job), verdictCall({ round, trainer, verdict: verdict.verdict, step, digest: toHex(digest) }));
+    sender.send(
+      keyOf(job),
+      verdictCall({ round, trainer, verdict: verdict.verdict, step, digest: toHex(digest) }),
+      CALL_GAS.verdict,
+    );
   }
 
   async function work(record: RoundRecord): Promise<void> {
@@ -199,6 +207,7 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
     sender.send(
       `attest-${record.round}`,
       attestCall({ round: record.round, modelRoot: root, heldOutMicroNats, checkpoint }),
+      CALL_GAS.attest,
     );
     log.info('attested', { round: record.round, root, heldOutMicroNats });
   }

@@ -4,7 +4,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Result, fault, success } from '../base/fault.ts';
-import { BOOT_NODES, CONFIG_FILE_BYTES, NODE_ID_CHARACTERS } from './limits.ts';
+import { ALLOWED_HOSTS, BOOT_NODES, CONFIG_FILE_BYTES, NODE_ID_CHARACTERS } from './limits.ts';
 
 export type LogLevel = 'DEBUG' | 'INFO' | 'WARNING' | 'ERROR';
 
@@ -34,6 +34,10 @@ export type Config = Readonly<{
   host: string;
   /** Address the API binds; other than loopback needs a bearer key for chat. */
   api_host: string;
+  /** Host names the API answers to beside loopback names and addresses. */
+  allowed_hosts: readonly string[];
+  /** File with the bearer key that chat then requires; empty for none. */
+  api_key_file: string;
   /** Serves eth_sendTransaction with the node's key, on loopback only. */
   wallet_rpc: boolean;
   /** Threads of one engine. */
@@ -129,6 +133,18 @@ const bootNodes: Rule<readonly string[]> = {
   },
 };
 
+const hostNames: Rule<readonly string[]> = {
+  fallback: [],
+  parse(value, key) {
+    const list = typeof value === 'string' ? value.split(',').filter((part) => part !== '') : value;
+    const fits = Array.isArray(list) && list.length <= ALLOWED_HOSTS;
+    if (!fits || !list.every((name) => typeof name === 'string' && /^[A-Za-z0-9.-]{1,253}$/.test(name))) {
+      return wrong(key, `a list of at most ${ALLOWED_HOSTS} host names`, value);
+    }
+    return success(list as string[]);
+  },
+};
+
 const PATH = /^[^\0]{0,4096}$/;
 const HOST = /^[A-Za-z0-9.:-]{1,253}$/;
 const URL_OR_EMPTY = /^(?:https?:\/\/[^\s]{1,2000})?$/;
@@ -153,6 +169,8 @@ const RULES: { readonly [K in ConfigKey]: Rule<Config[K]> } = {
   password_file: text('', PATH, 'a path'),
   host: text('0.0.0.0', HOST, 'a host name or address'),
   api_host: text('127.0.0.1', HOST, 'a host name or address'),
+  allowed_hosts: hostNames,
+  api_key_file: text('', PATH, 'a path'),
   wallet_rpc: flag(false),
   engine_threads: wholeNumber(1, 1, 256),
   engine: choice('auto', ['auto', 'native', 'wasm']),
@@ -167,7 +185,7 @@ const RULES: { readonly [K in ConfigKey]: Rule<Config[K]> } = {
 export const CONFIG_KEYS = Object.keys(RULES) as ConfigKey[];
 
 /** Keys whose value is a path; in a file they are relative to that file's folder. */
-const PATH_KEYS: readonly ConfigKey[] = ['data_dir', 'genesis_file', 'keystore_file', 'password_file'];
+const PATH_KEYS: readonly ConfigKey[] = ['data_dir', 'genesis_file', 'keystore_file', 'password_file', 'api_key_file'];
 
 function readFileValues(path: string): Result<Record<string, unknown>> {
   let parsed: unknown;

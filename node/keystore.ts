@@ -122,7 +122,8 @@ function readableByOthers(path: string): boolean {
   return process.platform !== 'win32' && (lstatSync(path).mode & 0o077) !== 0;
 }
 
-function readSecretFile(path: string, limitBytes: number, name: string): Result<string> {
+/** Text of a file only its owner may read. Faults name the option, the file and the limit. */
+export function readSecretFile(path: string, limitBytes: number, name: string): Result<string> {
   try {
     const { size } = lstatSync(path);
     if (size > limitBytes) return fault('secret-file', `${name}: ${path} is over ${limitBytes} bytes`);

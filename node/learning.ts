@@ -30,6 +30,7 @@ import { fetchState, serveStates } from './state-exchange.ts';
 import { roundEvents, systemEvents } from './system-events.ts';
 import { systemView } from './system-view.ts';
 import { type TrainerAgent, type TrainerAgentOptions, createTrainerAgent } from './trainer-agent.ts';
+import { type Walrus, openWalrus } from './walrus.ts';
 
 export type LearningOptions = Readonly<{
   config: Config;
@@ -69,21 +70,30 @@ async function importBlobs(genesisFile: string, store: BlobStore, hashes: readon
   }
 }
 
-/** A blob this node must have; asks peers until one gives it or the node stops. */
+type Wanted = Readonly<{ blobId: Hex | null; sha256: Hex; size: number }>;
+
+/** A blob this node must have; asks peers, then Walrus, until one gives it or the node stops. */
 async function need(
   blobs: BlobExchange,
-  hash: Hex,
-  size: number,
-  clock: Clock,
-  log: Logger,
-  signal: AbortSignal,
+  walrus: Walrus | null,
+  wanted: Wanted,
+  options: LearningOptions,
 ): Promise<Uint8Array> {
   for (;;) {
-    const bytes = await blobs.fetch(hash, size);
+    const bytes = await blobs.fetch(wanted.sha256, wanted.size);
     if (bytes.ok) return bytes.value;
-    if (signal.aborted) throw new Error('stopped');
-    log.info('waiting for a blob from peers', { hash, size, reason: bytes.message });
-    await clock.sleep(BLOB_RETRY_MS);
+    const fetched = await walrus?.fetch(wanted);
+    if (fetched?.ok === true) {
+      unwrap(await options.store.store(fetched.value));
+      return fetched.value;
+    }
+    if (options.signal.aborted) throw new Error('stopped');
+    options.log.info('waiting for a blob from peers', {
+      hash: wanted.sha256,
+      size: wanted.size,
+      reason: bytes.message,
+    });
+    await options.clock.sleep(BLOB_RETRY_MS);
   }
 }
 
@@ -109,7 +119,12 @@ type Agents = Readonly<{
   chatThread: EngineThread;
 }>;
 
-function createAgents(options: LearningOptions, data: EngineThreadData, blobs: BlobExchange): Agents {
+function createAgents(
+  options: LearningOptions,
+  data: EngineThreadData,
+  blobs: BlobExchange,
+  walrus: Walrus | null,
+): Agents {
   const { config, definition, identity, isAuthority, chain, peerNode, store, sender, clock, log } = options;
   const chatThread = startEngineThread('chat', data, log);
   const auditThread = isAuthority ? startEngineThread('audit', data, log) : null;
@@ -149,6 +164,7 @@ function createAgents(options: LearningOptions, data: EngineThreadData, blobs: B
         fetchState: (owner, round, step) => fetchState(peerNode, owner, round, step),
         storeCheckpoint: async (bytes) => {
           const { blobId, sha256, size } = unwrap(await store.put(bytes));
+          walrus?.publish(bytes);
           return { blobId: toHex(blobIdBytes(blobId)), sha256, size };
         },
         log,
@@ -164,7 +180,7 @@ function createAgents(options: LearningOptions, data: EngineThreadData, blobs: B
 
 /** Starts learning; resolves once dataset and model are here and chat can answer. */
 export async function startLearning(options: LearningOptions): Promise<Learning> {
-  const { config, definition, identity, chain, peerNode, store, sender, clock, log } = options;
+  const { config, definition, identity, chain, peerNode, store, sender, log } = options;
   const { manifest } = definition;
   const blobs = createBlobExchange(
     peerNode,
@@ -177,19 +193,13 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
     },
     log,
   );
+  const walrus = openWalrus(config, log);
   serveStates(peerNode, config.data_dir, identity.address);
   await importBlobs(config.genesis_file, store, [manifest.file.sha256, manifest.tokenizer.sha256]);
-  const dataset = await need(blobs, manifest.file.sha256, manifest.file.size, clock, log, options.signal);
-  const tokenizerText = await need(
-    blobs,
-    manifest.tokenizer.sha256,
-    manifest.tokenizer.size,
-    clock,
-    log,
-    options.signal,
-  );
+  const dataset = await need(blobs, walrus, manifest.file, options);
+  const tokenizerText = await need(blobs, walrus, manifest.tokenizer, options);
   const tokenizer: Tokenizer = unwrap(parseTokenizer(Buffer.from(tokenizerText).toString('utf8')));
-  const agents = createAgents(options, threadData(options, dataset), blobs);
+  const agents = createAgents(options, threadData(options, dataset), blobs, walrus);
   const history = createLearningHistory(definition.parameters.steps);
   await replayHistory(chain, history);
   await agents.keeper.follow(await readModel(systemView(chain)));
@@ -215,7 +225,7 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
       heads.stop();
       agents.trainer?.stop();
       agents.auditor?.stop();
-      await Promise.all(agents.threads.map((thread) => thread.close()));
+      await Promise.all([...agents.threads.map((thread) => thread.close()), walrus?.stop()]);
     },
   };
 }

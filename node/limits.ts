@@ -60,6 +60,8 @@ export const TRAINERS_LISTED = 1_000;
 export const BLOB_RETRY_MS = 2_000;
 /** Bytes of a genesis file. */
 export const GENESIS_FILE_BYTES = 16 << 20;
+/** Host names in a config. */
+export const ALLOWED_HOSTS = 64;
 /** Model parameter files kept on disk. */
 export const MODELS_KEPT = 4;
 /** Bytes of one blob asked of a peer. */

@@ -23,7 +23,8 @@ import { ConsensusDriver } from './consensus-driver.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { type Learning, type LearningOptions, startLearning } from './learning.ts';
 import { createLearningPort } from './learning-port.ts';
-import { GENESIS_FILE_BYTES } from './limits.ts';
+import { readSecretFile } from './keystore.ts';
+import { GENESIS_FILE_BYTES, PASSWORD_FILE_BYTES } from './limits.ts';
 import type { Logger } from './logger.ts';
 import { type NetworkDefinition, networkDefinition } from './network-definition.ts';
 import { createProtocolSender } from './protocol-sender.ts';
@@ -220,7 +221,7 @@ async function startParts(
 
   const driver = createDriver({ config, chain, sets, peerNode, identity, isAuthority, clock, log, onFatal });
   let learning: Learning | null = null;
-  const shared = { config, definition, identity, isAuthority, chain, peerNode, clock, log };
+  const shared = { config, definition, identity, isAuthority, chain, store, peerNode, clock, log };
   const rpc = await serveApi({ ...shared, driver, learning: () => learning, submit: gossip.submit });
   if (!rpc.ok) return rpc;
   closers.push(() => rpc.value.close());
@@ -232,7 +233,7 @@ async function startParts(
   const sender = createProtocolSender({ chain, address, secretKey, submit: gossip.submit, log });
   const tamper = options.tamper === undefined ? {} : { tamper: options.tamper };
   const abort = new AbortController();
-  const learningStarted = startLearning({ ...shared, ...tamper, store, sender, signal: abort.signal }).then((begun) => {
+  const learningStarted = startLearning({ ...shared, ...tamper, sender, signal: abort.signal }).then((begun) => {
     learning = begun;
     log.info('learning', { engine: begun.engine, training: config.training_enabled });
     return begun;
@@ -262,8 +263,22 @@ async function serveApi(
 ): Promise<Result<RpcServer>> {
   const { config, definition, chain, learning } = parts;
   const ports = createRpcPorts({ ...parts, learningPort: createLearningPort({ chain, definition, learning }) });
+  const key =
+    config.api_key_file === ''
+      ? success(null)
+      : readSecretFile(config.api_key_file, PASSWORD_FILE_BYTES, 'api_key_file');
+  if (!key.ok) return key;
   try {
-    return success(await startRpcServer({ chain, ports, host: config.api_host, port: config.api_port }));
+    return success(
+      await startRpcServer({
+        chain,
+        ports,
+        host: config.api_host,
+        port: config.api_port,
+        allowedHosts: config.allowed_hosts,
+        apiKey: key.value?.trim() ?? null,
+      }),
+    );
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? String(error);
     const why = code === 'EADDRINUSE' ? 'is in use; choose another with --api-port' : `cannot be used (${code})`;

@@ -12,11 +12,20 @@ import { signTransaction } from './wallet.ts';
 
 const TIP = 1_000_000_000n;
 
-type Outstanding = { readonly call: ContractCall; hash: Hex | null; sentAt: number; tries: number };
+type Outstanding = {
+  readonly call: ContractCall;
+  readonly gas: bigint;
+  hash: Hex | null;
+  sentAt: number;
+  tries: number;
+};
 
 export type ProtocolSender = Readonly<{
-  /** Queues a call under a key; a key that is outstanding or done is left alone. */
-  send(key: string, call: ContractCall): void;
+  /**
+   * Queues a call under a key; a key that is outstanding or done is left alone. `gas` is the least gas limit: what an
+   * estimate finds may be too little, since the last commit of a round or the last judgement does more than others.
+   */
+  send(key: string, call: ContractCall, gas: bigint): void;
   /** Notes that the chain already holds what a key stands for, so that it is not sent again after a restart. */
   markDone(key: string): void;
   /** True from `send` on, until the transaction failed for good. */
@@ -54,20 +63,21 @@ export function createProtocolSender(options: {
     const { call } = entry;
     entry.tries++;
     entry.sentAt = head;
-    const gas = await chain.estimateGas({ from: address, to: call.to, data: call.data, value: call.value }, head);
-    if (!gas.ok) {
-      const reason = reasonOf(gas);
+    const estimate = await chain.estimateGas({ from: address, to: call.to, data: call.data, value: call.value }, head);
+    if (!estimate.ok) {
+      const reason = reasonOf(estimate);
       log.debug('protocol transaction would fail', { key, reason });
       if (entry.tries >= TRIES) giveUp(key, reason);
       return;
     }
+    const withMargin = (estimate.value * BigInt(100 + GAS_MARGIN_PERCENT)) / 100n;
     const { raw, hash } = signTransaction(
       {
         chainId: chain.chainId,
         nonce: BigInt(chain.pool.pendingNonce(address)),
         maxPriorityFeePerGas: TIP,
         maxFeePerGas: 2n * chain.nextBaseFee() + TIP,
-        gas: (gas.value * BigInt(100 + GAS_MARGIN_PERCENT)) / 100n,
+        gas: withMargin > entry.gas ? withMargin : entry.gas,
         to: call.to,
         value: call.value,
         data: call.data,
@@ -117,13 +127,13 @@ export function createProtocolSender(options: {
     address,
     markDone: remember,
     knows: (key) => outstanding.has(key) || done.has(key),
-    send(key, call) {
+    send(key, call, gas) {
       if (outstanding.has(key) || done.has(key)) return;
       if (outstanding.size >= PROTOCOL_TRANSACTIONS) {
         log.warn('protocol transaction dropped: too many outstanding', { key, limit: PROTOCOL_TRANSACTIONS });
         return;
       }
-      const entry: Outstanding = { call, hash: null, sentAt: chain.head().header.number, tries: 0 };
+      const entry: Outstanding = { call, gas, hash: null, sentAt: chain.head().header.number, tries: 0 };
       outstanding.set(key, entry);
       void enqueue(() => sign(key, entry));
     },

@@ -1,12 +1,16 @@
 // Owns what the API server is given of this node: who it is, whom it knows, how transactions enter, and the dev wallet.
 
 import { randomBytes } from 'node:crypto';
+import express, { type Request, type Response } from 'express';
 import type { Hex } from '../base/bytes.ts';
 import { type Result, fault, success } from '../base/fault.ts';
+import type { BlobStore } from '../bridge/blob-store.ts';
+import { walrusRouter } from '../bridge/walrus-http.ts';
 import type { Chain } from '../chain/api.ts';
 import { quorumOf } from '../consensus/quorum.ts';
 import type { PeerNode } from '../net/api.ts';
 import type { LearningPort, NodeInfo, RpcPorts, Wallet } from '../rpc/ports.ts';
+import { isLoopback } from '../rpc/rate-limit.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import type { ConsensusDriver } from './consensus-driver.ts';
@@ -21,6 +25,7 @@ export type RpcPortsOptions = Readonly<{
   identity: Identity;
   isAuthority: boolean;
   chain: Chain;
+  store: BlobStore;
   peerNode: PeerNode;
   driver: ConsensusDriver;
   /** Null until dataset and model are here. */
@@ -79,6 +84,21 @@ function wallet(chain: Chain, identity: Identity): Wallet {
   };
 }
 
+/** The blob store in Walrus' own HTTP shapes; only programs on this machine may store. */
+function blobRouter(store: BlobStore, log: Logger): RpcPorts['blobs'] {
+  const router = walrusRouter({
+    store,
+    mayStore: (request) => isLoopback(request.socket.remoteAddress ?? ''),
+    onError: (error) => log.error('blob store', { reason: String(error) }),
+  });
+  const app = express().disable('x-powered-by').use('/walrus', router);
+  return (request, response) =>
+    new Promise((resolve) => {
+      response.once('close', () => resolve(true));
+      app(request as Request, response as Response, () => resolve(false));
+    });
+}
+
 export function createRpcPorts(options: RpcPortsOptions): RpcPorts {
   const { config, identity, isAuthority, chain, peerNode, driver, clock, log } = options;
   const startedMs = clock.now();
@@ -130,7 +150,7 @@ export function createRpcPorts(options: RpcPortsOptions): RpcPorts {
     },
     submitTransaction: options.submit,
     wallet: config.wallet_rpc ? wallet(chain, identity) : null,
-    blobs: null,
+    blobs: blobRouter(options.store, log),
     metrics: () => metrics(options),
     log: (event, fields) => log.debug(event, fields),
   };

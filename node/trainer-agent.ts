@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import type { Hex } from '../base/bytes.ts';
 import { ONE_POL } from '../base/units.ts';
 import type { Chain } from '../chain/api.ts';
-import type { RoundRecord, ViewCall } from '../chain/system/api.ts';
-import { commitCall, registerCall, resumeCall } from '../chain/system/calls.ts';
+import { LEAF_BYTES, type RoundRecord, type ViewCall } from '../chain/system/api.ts';
+import { CALL_GAS, commitCall, commitGas, registerCall, resumeCall } from '../chain/system/calls.ts';
 import { readTrainer } from '../chain/system/views.ts';
 import type { Clock } from './clock.ts';
 import type { TrainAnswer } from './engine-calls.ts';
@@ -73,10 +73,10 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
     const trainer = await readTrainer(view, address);
     if (trainer.status === 'active') return true;
     if (trainer.status === 'none') {
-      sender.send('register', registerCall(options.capacity, BigInt(options.stake) * ONE_POL));
+      sender.send('register', registerCall(options.capacity, BigInt(options.stake) * ONE_POL), CALL_GAS.register);
       sayOnce('registering as trainer', { capacity: options.capacity, stake: options.stake });
     } else if (trainer.status === 'paused') {
-      sender.send(`resume-${trainer.missed}`, resumeCall());
+      sender.send(`resume-${trainer.missed}`, resumeCall(), CALL_GAS.register);
       sayOnce('resuming after missed rounds', { missed: trainer.missed });
     } else {
       sayOnce('not training: this account is no longer an active trainer', { status: trainer.status });
@@ -107,7 +107,11 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
     const result = options.tamper === undefined ? answer : await options.tamper(answer);
     await options.storeUpdate(result.update);
     finished.add(round);
-    sender.send(`commit-${round}`, commitCall(commitmentOf(result.commit)));
+    sender.send(
+      `commit-${round}`,
+      commitCall(commitmentOf(result.commit)),
+      commitGas(result.commit.leaves.length / LEAF_BYTES),
+    );
     log.info('round trained', { round, slot, loss: progress?.loss ?? null, resumedAt: answer.resumedAt });
   }
 

@@ -56,7 +56,7 @@ export function webApp(options: WebAppOptions): WebApp {
     response.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8');
     response.end(metricsText({ ...options, generations: openAi.load }));
   });
-  app.use('/v1/blobs', blobHandler(ports));
+  app.use('/walrus', blobHandler(ports));
   for (const file of readPage()) app.get(file.path, (_request, response) => file.send(response));
   app.use(notFound);
   app.use(failed(ports));

@@ -223,7 +223,7 @@ export type WalletTransaction = Readonly<{
   maxPriorityFeePerGas: bigint | null;
 }>;
 
-/** Takes a request under /v1/blobs (the embedded blob store); false when it does not know the path. */
+/** Takes a request under /walrus (the embedded blob store, in the shapes of Walrus' own API); false when it does not know the path. */
 type BlobRouter = (request: IncomingMessage, response: ServerResponse) => Promise<boolean>;
 
 /** All that node/ passes in beside the open chain, whose onHead and pool.onAdded feed the subscriptions. */

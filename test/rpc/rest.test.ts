@@ -99,14 +99,14 @@ test('blobs go to the blob router, and what it does not know is 404', async (t) 
   const { url } = await serve(t, {
     ports: {
       blobs: async (request, response) => {
-        if (request.url !== '/v1/blobs/abc') return false;
+        if (request.url !== '/walrus/v1/blobs/abc') return false;
         response.end('blob');
         return true;
       },
     },
   });
-  t.is((await ask(`${url}/v1/blobs/abc`)).text, 'blob');
-  t.is((await ask(`${url}/v1/blobs/other`)).status, 404);
+  t.is((await ask(`${url}/walrus/v1/blobs/abc`)).text, 'blob');
+  t.is((await ask(`${url}/walrus/v1/blobs/other`)).status, 404);
 });
 
 test('overlong URLs are refused', async (t) => {
