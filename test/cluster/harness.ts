@@ -2,7 +2,7 @@
 // waiting for conditions over the HTTP API, and ending everything that was started.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -102,7 +102,17 @@ export function startProcess(
   return child;
 }
 
-const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+/** Writes what a node of this process says to a file, as the processes' logs are. */
+function fileLogger(file: string): Logger {
+  const write =
+    (level: string) =>
+    (event: string, fields: object = {}): void => {
+      const entry = { time: Math.round(systemClock.monotonic()), level, msg: event, ...fields };
+      const text = JSON.stringify(entry, (_, value) => (typeof value === 'bigint' ? value.toString() : value));
+      appendFileSync(file, `${text}\n`);
+    };
+  return { debug: () => undefined, info: write('info'), warn: write('warn'), error: write('error') };
+}
 
 /** Runs a node in this process. */
 export async function startHere(
@@ -116,7 +126,7 @@ export async function startHere(
   const onFatal = (error: Error): void => {
     throw error;
   };
-  const running = unwrap(await startNode({ config, log: silent, onFatal, ...rest }));
+  const running = unwrap(await startNode({ config, log: fileLogger(join(stage.directory, `${node.name}.log`)), onFatal, ...rest }));
   stage.running.push(running);
   return running;
 }
@@ -223,8 +233,9 @@ export async function freeRange(count: number): Promise<number> {
 
 /** Last lines of every log in the folder, for the message of a failure. */
 export function logTails(stage: Stage, lines = 15): string {
-  const tails = stage.children.map(({ name, logFile }) => {
-    const text = existsSync(logFile) ? readFileSync(logFile, 'utf8') : '';
+  const logs = readdirSync(stage.directory).filter((name) => name.endsWith('.log'));
+  const tails = logs.map((name) => {
+    const text = readFileSync(join(stage.directory, name), 'utf8');
     return `--- ${name}\n${text.trimEnd().split('\n').slice(-lines).join('\n')}`;
   });
   return tails.join('\n');

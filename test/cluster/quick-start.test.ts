@@ -78,7 +78,7 @@ async function agreeAt(t: ExecutionContext, height: number): Promise<void> {
 }
 
 test.after.always(() => stage.close());
-test.afterEach((t) => {
+test.afterEach.always((t) => {
   if (!t.passed) t.log(logTails(stage));
 });
 
