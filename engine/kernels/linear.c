@@ -3,7 +3,6 @@
 
 #if defined(__AVX512VNNI__)
 #include <immintrin.h>
-#define UNSIGNED_A 1
 #define VECTORS 2
 typedef __m512i vec_i;
 INLINE vec_i vzero(void) { return _mm512_setzero_si512(); }
@@ -13,7 +12,6 @@ INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm512_dpbusd_epi32(acc,
 INLINE void vstore(int32_t *p, vec_i v) { _mm512_storeu_si512(p, v); }
 #elif defined(__AVX2__)
 #include <immintrin.h>
-#define UNSIGNED_A 0
 #define VECTORS 2
 typedef __m256i vec_i;
 INLINE vec_i vzero(void) { return _mm256_setzero_si256(); }
@@ -23,7 +21,6 @@ INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm256_add_epi32(acc, _m
 INLINE void vstore(int32_t *p, vec_i v) { _mm256_storeu_si256((__m256i *)p, v); }
 #elif defined(__SSE2__)
 #include <immintrin.h>
-#define UNSIGNED_A 0
 #define VECTORS 2
 typedef __m128i vec_i;
 INLINE vec_i vzero(void) { return _mm_setzero_si128(); }
@@ -33,7 +30,6 @@ INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm_add_epi32(acc, _mm_m
 INLINE void vstore(int32_t *p, vec_i v) { _mm_storeu_si128((__m128i *)p, v); }
 #elif defined(__wasm_simd128__)
 #include <wasm_simd128.h>
-#define UNSIGNED_A 0
 #define VECTORS 2
 typedef v128_t vec_i;
 INLINE vec_i vzero(void) { return wasm_i32x4_splat(0); }
@@ -43,7 +39,6 @@ INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return wasm_i32x4_add(acc, wasm
 INLINE void vstore(int32_t *p, vec_i v) { wasm_v128_store(p, v); }
 #else
 // Any other processor: eight lines in plain vectors.
-#define UNSIGNED_A 0
 #define VECTORS 1
 typedef int32_t vec_i __attribute__((vector_size(32)));
 INLINE vec_i vzero(void) { return (vec_i){0}; }
@@ -75,6 +70,35 @@ INLINE void product_tile(const packed *restrict a, const packed *restrict b, int
     for (int v = 0; v < VECTORS; v++) vstore(acc + i * PANEL_B + v * (PANEL_B / VECTORS), c[i][v]);
 }
 
+#if UNSIGNED_A
+// A whole tile straight from registers to `out`: sums begin at -128 times those of b, which takes the offset of a away.
+INLINE __m512i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, __m512i worst) {
+  __m512i c[PANEL_A][2];
+  for (int v = 0; v < 2; v++) {
+    __m512i start = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(_mm512_loadu_si512(sums + 16 * v), 7));
+    for (int i = 0; i < PANEL_A; i++) c[i][v] = start;
+  }
+  for (int64_t g = 0; g < groups; g++, a += PANEL_A * DEPTH, b += PANEL_B * DEPTH) {
+    __m512i right[2] = {vload(b), vload(b + PANEL_B / 2 * DEPTH)};
+#pragma GCC unroll 8
+    for (int i = 0; i < PANEL_A; i++) {
+      __m512i left = vpair(a + i * DEPTH);
+      c[i][0] = vdot(c[i][0], left, right[0]);
+      c[i][1] = vdot(c[i][1], left, right[1]);
+    }
+  }
+  __m512 scale[2] = {_mm512_loadu_ps(sb), _mm512_loadu_ps(sb + 16)};
+#pragma GCC unroll 8
+  for (int i = 0; i < PANEL_A; i++)
+    for (int v = 0; v < 2; v++) {
+      __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(c[i][v]), _mm512_mul_ps(_mm512_set1_ps(sa[i]), scale[v]));
+      worst = _mm512_max_epi32(worst, _mm512_and_si512(_mm512_castps_si512(y), _mm512_set1_epi32(0x7fffffff)));
+      _mm512_storeu_ps(out + i * columns + 16 * v, y);
+    }
+  return worst;
+}
+#endif
+
 // [M1] out[rows][columns] = f32(sum) * (scaleA * scaleB).
 static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t depth, int64_t columns, float *out) {
   int64_t groups = groups_of(depth), a_panels = (rows + PANEL_A - 1) / PANEL_A, b_panels = (columns + PANEL_B - 1) / PANEL_B;
@@ -84,9 +108,18 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
   int64_t block = (256 << 10) / (groups * PANEL_A * DEPTH * (int64_t)sizeof(packed));
   if (block < 4) block = 4;
   int32_t worst = 0;
+#if UNSIGNED_A
+  __m512i widest = _mm512_setzero_si512();
+#endif
   for (int64_t i0 = a_lo; i0 < a_hi; i0 += block)
     for (int64_t j = b_lo; j < b_hi; j++)
       for (int64_t i = i0; i < a_hi && i < i0 + block; i++) {
+#if UNSIGNED_A
+        if (columns >= (j + 1) * PANEL_B && rows >= (i + 1) * PANEL_A) {
+          widest = whole_tile(a.values + i * groups * PANEL_A * DEPTH, b.values + j * groups * PANEL_B * DEPTH, groups, a.scales + i * PANEL_A, b.scales + j * PANEL_B, b.sums + j * PANEL_B, out + i * PANEL_A * columns + j * PANEL_B, columns, widest);
+          continue;
+        }
+#endif
         int32_t acc[PANEL_A * PANEL_B] __attribute__((aligned(64)));
         product_tile(a.values + i * groups * PANEL_A * DEPTH, b.values + j * groups * PANEL_B * DEPTH, groups, acc);
         int64_t left = columns - j * PANEL_B, height = rows - i * PANEL_A;
@@ -112,6 +145,9 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
           }
         }
       }
+#if UNSIGNED_A
+  worst = worst > _mm512_reduce_max_epi32(widest) ? worst : _mm512_reduce_max_epi32(widest);
+#endif
   if (worst >= 0x7f800000) fail(ctx, REASON_NON_FINITE);
 }
 
@@ -119,8 +155,8 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
 static void k_linear(Context *ctx, const int32_t *w) {
   int64_t T = w[3], K = w[4], N = w[5];
   Packed a = packed_at(ctx, w[6], T, K), b = packed_at(ctx, w[7], N, K);
-  if (!w[8]) pack_rows(ctx, at(ctx, w[0]), T, K, PANEL_A, UNSIGNED_A, NEAREST, a);
-  pack_columns(ctx, at(ctx, w[1]), K, N, PANEL_B, 0, NEAREST, b);
+  if (!w[8]) pack_rows(ctx, at(ctx, w[0]), T, K, 0, NEAREST, a);
+  pack_columns(ctx, at(ctx, w[1]), K, N, 1, NEAREST, b);
   barrier(ctx);
   product(ctx, a, b, T, K, N, at(ctx, w[2]));
 }
@@ -129,8 +165,8 @@ static void k_linear(Context *ctx, const int32_t *w) {
 static void k_linear_grad_x(Context *ctx, const int32_t *w) {
   int64_t T = w[4], K = w[5], N = w[6];
   Packed a = packed_at(ctx, w[8], T, N), b = packed_at(ctx, w[9], K, N);
-  pack_rows(ctx, at(ctx, w[0]), T, N, PANEL_A, UNSIGNED_A, noise_of(at(ctx, w[2]), w[7], 1, N), a);
-  pack_rows(ctx, at(ctx, w[1]), K, N, PANEL_B, 0, NEAREST, b);
+  pack_rows(ctx, at(ctx, w[0]), T, N, 0, noise_of(at(ctx, w[2]), w[7], 1, N), a);
+  pack_rows(ctx, at(ctx, w[1]), K, N, 1, NEAREST, b);
   barrier(ctx);
   product(ctx, a, b, T, N, K, at(ctx, w[3]));
 }
@@ -139,8 +175,8 @@ static void k_linear_grad_x(Context *ctx, const int32_t *w) {
 static void k_linear_grad_w(Context *ctx, const int32_t *w) {
   int64_t T = w[4], K = w[5], N = w[6];
   Packed a = packed_at(ctx, w[8], K, T), b = packed_at(ctx, w[9], N, T);
-  if (!w[10]) pack_columns(ctx, at(ctx, w[0]), T, K, PANEL_A, UNSIGNED_A, NEAREST, a);
-  pack_columns(ctx, at(ctx, w[1]), T, N, PANEL_B, 0, noise_of(at(ctx, w[2]), w[7], 2, N), b);
+  if (!w[10]) pack_columns(ctx, at(ctx, w[0]), T, K, 0, NEAREST, a);
+  pack_columns(ctx, at(ctx, w[1]), T, N, 1, noise_of(at(ctx, w[2]), w[7], 2, N), b);
   barrier(ctx);
   product(ctx, a, b, K, T, N, at(ctx, w[3]));
 }

@@ -3,17 +3,21 @@
 // Packed order differs by target and is no part of the arithmetic.
 
 #if defined(__AVX512VNNI__)
+#include <immintrin.h>
 typedef int8_t packed;
+#define UNSIGNED_A 1
 #define DEPTH 4
 #define PANEL_A 8
 #define PANEL_B 32
 #elif defined(__AVX2__)
 typedef int16_t packed;
+#define UNSIGNED_A 0
 #define DEPTH 2
 #define PANEL_A 4
 #define PANEL_B 16
 #else
 typedef int16_t packed;
+#define UNSIGNED_A 0
 #define DEPTH 2
 #define PANEL_A 4
 #define PANEL_B 8
@@ -65,7 +69,7 @@ static Noise noise_of(const int32_t *seed, int32_t tensor, int32_t salt, int64_t
   return noise;
 }
 
-static const Noise NEAREST = {0, 0, 0};
+#define NEAREST ((Noise){0, 0, 0})
 
 // [Q1] Scale amax / 127 and its reciprocal; both 0 below 2^-100.
 INLINE void scale_of(Context *ctx, int32_t most, float *scale, float *inverse) {
@@ -77,8 +81,7 @@ INLINE void scale_of(Context *ctx, int32_t most, float *scale, float *inverse) {
 }
 
 // [Q2] [Q3] 32 values of row `row` from column `column` (a multiple of 32), each with its own reciprocal scale.
-INLINE void quantize32(const float *restrict x, const float *restrict inverse, const Noise *noise, int64_t row, int64_t column, int16_t *restrict out) {
-  int32_t q[32];
+INLINE void quantize32(const float *restrict x, const float *restrict inverse, const Noise *noise, int64_t row, int64_t column, int32_t *restrict q) {
   if (!noise->on) {
     for (int i = 0; i < 32; i++) q[i] = bits_of(x[i] * inverse[i] + ROUND_MAGIC) - ROUND_MAGIC_BITS;
   } else {
@@ -97,68 +100,105 @@ INLINE void quantize32(const float *restrict x, const float *restrict inverse, c
   }
   for (int i = 0; i < 32; i++) {
     int32_t v = q[i] > 127 ? 127 : q[i];
-    out[i] = (int16_t)(v < -127 ? -127 : v);
+    q[i] = v < -127 ? -127 : v;
   }
 }
 
-INLINE packed bias(int16_t q, int offset) { return (packed)(offset ? q + 128 : q); }
+// One group of a line as a word, its first value lowest. The offset turns q into q + 128 in every byte.
+#define OFFSET_WORD 0x80808080u
+#if DEPTH == 4
+INLINE uint32_t word_of(int32_t a, int32_t b, int32_t c, int32_t d) {
+  return ((uint32_t)a & 255) | ((uint32_t)b & 255) << 8 | ((uint32_t)c & 255) << 16 | (uint32_t)d << 24;
+}
+#else
+INLINE uint32_t word_of(int32_t a, int32_t b) { return ((uint32_t)a & 0xffff) | (uint32_t)b << 16; }
+#endif
 
-// Lines are rows of src[rows][depth]; the scale is per row. `offset` stores q + 128, for u8 x s8 products.
-static void pack_rows(Context *ctx, const float *src, int64_t rows, int64_t depth, int width, int offset, Noise noise, Packed to) {
+#define ROW_LINES 8
+#define LINE_WORDS (32 / DEPTH)
+
+// Lines are rows of src[rows][depth]; the scale is per row. `offset` stores q + 128, for u8 x s8 products. ROW_LINES lines
+// go together, 32 values of each, so that whole runs of a panel are written at once.
+INLINE void pack_rows_of(Context *ctx, const float *src, int64_t rows, int64_t depth, const int width, const int offset, Noise noise, Packed to) {
+  const int block = width < ROW_LINES ? width : ROW_LINES;
   int64_t groups = groups_of(depth), lo, hi;
   share(ctx, (rows + 63) / 64 * 64, width, &lo, &hi);
-  for (int64_t line = lo; line < hi; line++) {
-    packed *panel = to.values + line / width * (groups * width * DEPTH) + line % width * DEPTH;
-    float inverse[32], scale = 0.0f, reciprocal = 0.0f;
-    int32_t sum = 0;
-    if (line < rows) scale_of(ctx, amax_bits(src + line * depth, depth), &scale, &reciprocal);
-    for (int i = 0; i < 32; i++) inverse[i] = reciprocal;
-    for (int64_t c = 0; c < groups * DEPTH; c += 32) {
-      int64_t n = line >= rows ? 0 : depth - c < 32 ? depth - c : 32;
-      int16_t q[32] = {0};
-      if (n == 32) {
-        quantize32(src + line * depth + c, inverse, &noise, line, c, q);
-      } else if (n > 0) {
-        float part[32] = {0};
-        __builtin_memcpy(part, src + line * depth + c, n * 4);
-        quantize32(part, inverse, &noise, line, c, q);
-        for (int64_t i = n; i < 32; i++) q[i] = 0;
-      }
-      for (int i = 0; i < 32; i++) sum += q[i];
-      int64_t end = groups * DEPTH - c < 32 ? groups * DEPTH - c : 32;
-      packed *put = panel + c * width;
-      for (int64_t i = 0; i < end; i += DEPTH, put += width * DEPTH)
-        for (int d = 0; d < DEPTH; d++) put[d] = bias(q[i + d], offset);
+  for (int64_t line = lo; line < hi; line += block) {
+    u32_alias *panel = (u32_alias *)(to.values + line / width * (groups * width * DEPTH)) + line % width;
+    float inverse[ROW_LINES][32];
+    int32_t sum[ROW_LINES] = {0};
+    for (int l = 0; l < block; l++) {
+      float scale = 0.0f, reciprocal = 0.0f;
+      if (line + l < rows) scale_of(ctx, amax_bits(src + (line + l) * depth, depth), &scale, &reciprocal);
+      for (int i = 0; i < 32; i++) inverse[l][i] = reciprocal;
+      to.scales[line + l] = scale;
     }
-    to.scales[line] = scale;
-    to.sums[line] = sum;
+    for (int64_t c = 0; c < groups * DEPTH; c += 32) {
+      uint32_t words[ROW_LINES][LINE_WORDS];
+      int64_t n = depth - c < 32 ? depth - c : 32;
+      for (int l = 0; l < block; l++) {
+        int32_t q[32];
+        if (line + l >= rows) {
+          for (int i = 0; i < 32; i++) q[i] = 0;
+        } else if (n == 32) {
+          quantize32(src + (line + l) * depth + c, inverse[l], &noise, line + l, c, q);
+        } else {
+          float part[32] = {0};
+          __builtin_memcpy(part, src + (line + l) * depth + c, n * 4);
+          quantize32(part, inverse[l], &noise, line + l, c, q);
+          for (int64_t i = n; i < 32; i++) q[i] = 0;
+        }
+        int32_t total = 0;
+        for (int i = 0; i < 32; i++) total += q[i];
+        sum[l] += total;
+        for (int i = 0; i < LINE_WORDS; i++)
+#if DEPTH == 4
+          words[l][i] = word_of(q[4 * i], q[4 * i + 1], q[4 * i + 2], q[4 * i + 3]) ^ (offset ? OFFSET_WORD : 0);
+#else
+          words[l][i] = word_of(q[2 * i], q[2 * i + 1]);
+#endif
+      }
+      int64_t end = groups - c / DEPTH < LINE_WORDS ? groups - c / DEPTH : LINE_WORDS;
+      u32_alias *put = panel + c / DEPTH * width;
+      for (int64_t i = 0; i < end; i++, put += width)
+        for (int l = 0; l < block; l++) put[l] = words[l][i];
+    }
+    for (int l = 0; l < block; l++) to.sums[line + l] = sum[l];
   }
 }
 
-// Lines are columns of src[depth][columns]; the scale is per column.
-static void pack_columns(Context *ctx, const float *src, int64_t depth, int64_t columns, int width, int offset, Noise noise, Packed to) {
+// Greatest sizes of COLUMN_BLOCK columns, as bits.
+static void column_amax(const float *src, int64_t depth, int64_t columns, int64_t n, int32_t *restrict most) {
+  for (int i = 0; i < COLUMN_BLOCK; i++) most[i] = 0;
+  for (int64_t r = 0; r < depth; r++) {
+    const i32_alias *b = (const i32_alias *)(src + r * columns);
+    if (n == COLUMN_BLOCK)
+      for (int i = 0; i < COLUMN_BLOCK; i++) {
+        int32_t a = b[i] & 0x7fffffff;
+        most[i] = a > most[i] ? a : most[i];
+      }
+    else
+      for (int i = 0; i < n; i++) {
+        int32_t a = b[i] & 0x7fffffff;
+        most[i] = a > most[i] ? a : most[i];
+      }
+  }
+}
+
+// Lines are columns of src[depth][columns]; the scale is per column. One group of COLUMN_BLOCK lines at a time.
+INLINE void pack_columns_of(Context *ctx, const float *src, int64_t depth, int64_t columns, const int width, const int offset, Noise noise, Packed to) {
   int64_t groups = groups_of(depth), lo, hi;
   share(ctx, columns, COLUMN_BLOCK, &lo, &hi);
   for (int64_t c0 = lo; c0 < hi; c0 += COLUMN_BLOCK) {
     int64_t n = columns - c0 < COLUMN_BLOCK ? columns - c0 : COLUMN_BLOCK;
-    int32_t most[COLUMN_BLOCK] = {0}, sum[COLUMN_BLOCK] = {0};
+    int32_t most[COLUMN_BLOCK], sum[COLUMN_BLOCK] = {0};
     float inverse[COLUMN_BLOCK];
-    for (int64_t r = 0; r < depth; r++) {
-      const i32_alias *b = (const i32_alias *)(src + r * columns + c0);
-      if (n == COLUMN_BLOCK)
-        for (int i = 0; i < COLUMN_BLOCK; i++) {
-          int32_t a = b[i] & 0x7fffffff;
-          most[i] = a > most[i] ? a : most[i];
-        }
-      else
-        for (int i = 0; i < n; i++) {
-          int32_t a = b[i] & 0x7fffffff;
-          most[i] = a > most[i] ? a : most[i];
-        }
-    }
+    column_amax(src + c0, depth, columns, n, most);
     for (int i = 0; i < COLUMN_BLOCK; i++) scale_of(ctx, most[i], &to.scales[c0 + i], &inverse[i]);
-    for (int64_t g = 0; g < groups; g++) {
-      int16_t q[DEPTH][COLUMN_BLOCK];
+    u32_alias *put = (u32_alias *)(to.values + c0 / width * (groups * width * DEPTH));
+    for (int64_t g = 0; g < groups; g++, put += width) {
+      int32_t q[DEPTH][COLUMN_BLOCK];
+      uint32_t words[COLUMN_BLOCK];
       for (int d = 0; d < DEPTH; d++) {
         int64_t r = g * DEPTH + d;
         const float *from = src + r * columns + c0;
@@ -174,15 +214,45 @@ static void pack_columns(Context *ctx, const float *src, int64_t depth, int64_t 
         quantize32(from, inverse, &noise, r, c0, q[d]);
         quantize32(from + 32, inverse + 32, &noise, r, c0 + 32, q[d] + 32);
         for (int64_t i = n; i < COLUMN_BLOCK; i++) q[d][i] = 0;
+        for (int i = 0; i < COLUMN_BLOCK; i++) sum[i] += q[d][i];
       }
       for (int i = 0; i < COLUMN_BLOCK; i++)
-        for (int d = 0; d < DEPTH; d++) sum[i] += q[d][i];
-      for (int p = 0; p < COLUMN_BLOCK / width; p++) {
-        packed *put = to.values + (c0 / width + p) * (groups * width * DEPTH) + g * width * DEPTH;
-        for (int i = 0; i < width; i++)
-          for (int d = 0; d < DEPTH; d++) put[i * DEPTH + d] = bias(q[d][p * width + i], offset);
-      }
+#if DEPTH == 4
+        words[i] = word_of(q[0][i], q[1][i], q[2][i], q[3][i]) ^ (offset ? OFFSET_WORD : 0);
+#else
+        words[i] = word_of(q[0][i], q[1][i]);
+#endif
+      for (int p = 0; p < COLUMN_BLOCK / width; p++) __builtin_memcpy(put + p * groups * width, words + p * width, width * 4);
     }
     for (int i = 0; i < COLUMN_BLOCK; i++) to.sums[c0 + i] = sum[i];
+  }
+}
+
+#if defined(__AVX512VNNI__)
+#include "pack-avx512.c"
+#define PACK_ROWS pack_rows512
+#define PACK_COLUMNS pack_columns512
+#else
+#define PACK_ROWS pack_rows_of
+#define PACK_COLUMNS pack_columns_of
+#endif
+
+// Widths and rounding are constants inside each copy, so that its loops have fixed lengths.
+static void pack_rows(Context *ctx, const float *src, int64_t rows, int64_t depth, int right, Noise noise, Packed to) {
+  if (right) {
+    if (noise.on) PACK_ROWS(ctx, src, rows, depth, PANEL_B, 0, noise, to);
+    else PACK_ROWS(ctx, src, rows, depth, PANEL_B, 0, NEAREST, to);
+  } else {
+    if (noise.on) PACK_ROWS(ctx, src, rows, depth, PANEL_A, UNSIGNED_A, noise, to);
+    else PACK_ROWS(ctx, src, rows, depth, PANEL_A, UNSIGNED_A, NEAREST, to);
+  }
+}
+
+static void pack_columns(Context *ctx, const float *src, int64_t depth, int64_t columns, int right, Noise noise, Packed to) {
+  if (right) {
+    if (noise.on) PACK_COLUMNS(ctx, src, depth, columns, PANEL_B, 0, noise, to);
+    else PACK_COLUMNS(ctx, src, depth, columns, PANEL_B, 0, NEAREST, to);
+  } else {
+    PACK_COLUMNS(ctx, src, depth, columns, PANEL_A, UNSIGNED_A, NEAREST, to);
   }
 }
