@@ -83,7 +83,7 @@ async function startPeers(
 ): Promise<Result<PeerNode>> {
   const genesisHash = fromHex(chain.genesisHash);
   const digest = authorityBindingDigest(Number(chain.chainId), genesisHash, nodePublicKey(identity.peerSeed));
-  return createPeerNode({
+  const peerNode = await createPeerNode({
     identityKeyBytes: identity.peerSeed,
     listenHost: config.host,
     port: config.port,
@@ -97,6 +97,8 @@ async function startPeers(
     now: clock.monotonic,
     log: (level, message, fields) => log[level](message, fields),
   });
+  if (peerNode.ok || peerNode.code !== 'port-in-use') return peerNode;
+  return fault('port', `port: ${config.host}:${config.port} is in use; choose another with --port`);
 }
 
 function createDriver(parts: {
