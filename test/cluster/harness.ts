@@ -126,7 +126,9 @@ export async function startHere(
   const onFatal = (error: Error): void => {
     throw error;
   };
-  const running = unwrap(await startNode({ config, log: fileLogger(join(stage.directory, `${node.name}.log`)), onFatal, ...rest }));
+  const running = unwrap(
+    await startNode({ config, log: fileLogger(join(stage.directory, `${node.name}.log`)), onFatal, ...rest }),
+  );
   stage.running.push(running);
   return running;
 }
