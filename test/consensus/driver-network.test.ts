@@ -42,10 +42,9 @@ test('four authorities decide a block a second, agree, and every certificate ver
     .node(0)
     .reports.slice(1)
     .map((report) => report.intervalMs);
-  t.true(
-    intervals.every((ms) => ms > 700),
-    `heights keep their pace: ${intervals.join(' ')}`,
-  );
+  // One interval may be short after a late one, on a machine that is busy; together they keep the pace.
+  const together = intervals.reduce((sum, ms) => sum + ms, 0);
+  t.true(together > 1_000 * intervals.length - 900, `heights keep their pace: ${intervals.join(' ')}`);
   t.log(
     `proposal to final, ms: ${network
       .node(0)
