@@ -100,12 +100,15 @@ export function createProtocolSender(options: {
     log.warn('protocol transaction given up', { key, reason });
   }
 
-  function finish(key: string, succeeded: boolean, hash: Hex): void {
-    outstanding.delete(key);
+  function finish(key: string, entry: Outstanding, succeeded: boolean, hash: Hex): void {
     if (!succeeded) {
       log.warn('protocol transaction failed in its block', { key, hash });
+      // What came before it in the block may have been in its way: the next head says whether it still would fail.
+      if (entry.tries < TRIES) entry.hash = null;
+      else outstanding.delete(key);
       return;
     }
+    outstanding.delete(key);
     remember(key);
   }
 
@@ -142,7 +145,7 @@ export function createProtocolSender(options: {
       return enqueue(async () => {
         for (const [key, entry] of [...outstanding]) {
           const succeeded = entry.hash === null ? undefined : included.get(entry.hash);
-          if (succeeded !== undefined) finish(key, succeeded, entry.hash as Hex);
+          if (succeeded !== undefined) finish(key, entry, succeeded, entry.hash as Hex);
           else if (entry.hash === null || event.block.header.number - entry.sentAt >= RESEND_BLOCKS)
             await again(key, entry);
         }
@@ -152,7 +155,7 @@ export function createProtocolSender(options: {
 
   async function again(key: string, entry: Outstanding): Promise<void> {
     const receipt = entry.hash === null ? null : await chain.receipt(entry.hash);
-    if (receipt !== null) finish(key, receipt.status === 1, receipt.transactionHash);
+    if (receipt !== null) finish(key, entry, receipt.status === 1, receipt.transactionHash);
     else if (entry.hash !== null && chain.pool.get(entry.hash) !== null) entry.sentAt = chain.head().header.number;
     else if (entry.tries >= TRIES) giveUp(key, 'not included');
     else await sign(key, entry);
