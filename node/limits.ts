@@ -20,8 +20,6 @@ export const AUTHORITIES = 100;
 export const REGULAR_NODES = 64;
 /** Milliseconds a stopping node may take before it is forced. */
 export const STOP_MS = 10_000;
-/** Milliseconds one worker request may take. */
-export const WORKER_REQUEST_MS = 30 * 60_000;
 /** Audits waiting in one authority. */
 export const OPEN_AUDITS = 64;
 /** Blocks after which a protocol transaction that was not included is signed again. */

@@ -10,8 +10,6 @@ export const TRAINERS_ADDRESS: Hex = '0x504f4c0000000000000000000000000000000002
 export const LEARNING_ROUNDS_ADDRESS: Hex = '0x504f4c0000000000000000000000000000000003';
 export const REWARDS_ADDRESS: Hex = '0x504f4c0000000000000000000000000000000004';
 
-/** Gas limit of one system call; not charged and not counted in the block, as in EIP-4788. */
-export const SYSTEM_CALL_GAS = 30_000_000n;
 /** Most withdrawals in one block (K of the Rewards queue). */
 export const MAX_WITHDRAWALS_PER_BLOCK = 16;
 /** Step of a verdict that accuses the claim's structure (counts, chain head, roots, update) and no single step. */
