@@ -1,5 +1,5 @@
 // Owns the build of the kernels: WebAssembly always, a native library where a C compiler is. Skips what is up to date;
-// never fails for want of a compiler. Prints one line per engine.
+// never fails for want of a compiler. Prints one line per engine. Arguments: folder of sources, folder of results.
 
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
@@ -8,8 +8,8 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const sources = join(root, 'engine', 'kernels');
-const out = join(root, 'build', 'engine');
+const sources = process.argv[2] ?? join(root, 'engine', 'kernels');
+const out = process.argv[3] ?? join(root, 'build', 'engine');
 
 const EXACT = [
   '-O3',
@@ -140,5 +140,5 @@ function buildNative() {
 }
 
 mkdirSync(out, { recursive: true });
-console.log(`engine: wasm ${await buildWasm()}`);
+console.log(`engine: wasm ${process.env.ENGINE_WASM === '0' ? 'not asked for' : await buildWasm()}`);
 console.log(`engine: native ${buildNative()}`);

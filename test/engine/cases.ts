@@ -29,13 +29,15 @@ function drawFrom(random: Prng): Draw {
     if (style === 0) return x;
     if (style === 1) return Math.round(x * 8) / 2;
     if (style === 2) return x * 2 ** (random.below(40) - 30);
+    // Nine significant bits, the last one set: a tie for bf16 operands.
+    if (style === 3) return (random.below(2) === 0 ? 1 : -1) * (257 + 2 * random.below(127)) * 2 ** -10;
     return random.below(3) === 0 ? 0 : x * 1e-3;
   };
   return {
     size: (most) => pick(SIZES.filter((size) => size <= most)),
     pick,
     floats(n) {
-      const style = random.below(4);
+      const style = random.below(5);
       return Float32Array.from({ length: n }, () => number(style));
     },
     positive: (n) => Float32Array.from({ length: n }, () => unit() + 0.01),

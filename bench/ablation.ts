@@ -1,0 +1,116 @@
+// Measures what int8 costs in learning: the engine as it is against the same engine with f32 products, same weights, data
+// and steps, held-out loss on real text. `npm run bench -- ablation [preset ...] [steps=N] [seeds=N] [batch=N]`.
+
+import { readFileSync } from 'node:fs';
+import { utf8 } from '../base/bytes.ts';
+import { present } from '../base/check.ts';
+import { unwrap } from '../base/fault.ts';
+import { sha256 } from '../base/hash.ts';
+import type { Executor } from '../engine/executor.ts';
+import { createNativeExecutor } from '../engine/native-executor.ts';
+import { buildVariant } from '../test/engine/variant.ts';
+import { loadCorpus } from '../trainer/corpus.ts';
+import { createDataOrder } from '../trainer/data-order.ts';
+import { type Dataset, buildDataset, openDataset } from '../trainer/dataset.ts';
+import { createHeldOutMeter } from '../trainer/held-out.ts';
+import { initialWeights } from '../trainer/initial-weights.ts';
+import { PRESET_NAMES, type PresetName, preset } from '../trainer/presets.ts';
+import { DEFAULT_OPTIMIZER, type Schedule, hyperParameters, roundingSeed } from '../trainer/schedule.ts';
+import { createStepRunner, startFromBase } from '../trainer/step-runner.ts';
+import { DEFAULT_VOCAB, trainTokenizer } from '../trainer/tokenizer-training.ts';
+
+const HELD_OUT_SEQUENCES = 128;
+const PEAK_NANO = 2_000_000;
+const EDITS = [
+  { file: 'run.c', from: '#include "attention.c"', to: '#include "attention.c"\n#include "linear-f32.c"' },
+  { file: 'run.c', from: 'k_linear(ctx, w)', to: 'f_linear(ctx, w)' },
+  { file: 'run.c', from: 'k_linear_grad_x(ctx, w)', to: 'f_linear_grad_x(ctx, w)' },
+  { file: 'run.c', from: 'k_linear_grad_w(ctx, w)', to: 'f_linear_grad_w(ctx, w)' },
+];
+
+type Plan = Readonly<{ steps: number; batch: number; every: number }>;
+type Curve = Readonly<{ train: number; heldOut: readonly number[] }>;
+
+function openText(sequence: number): Dataset {
+  const corpus = loadCorpus();
+  const tokenizer = unwrap(
+    trainTokenizer(
+      corpus.train.slice(0, 60).map(({ text }) => text),
+      DEFAULT_VOCAB,
+    ),
+  );
+  const { manifest, bytes } = buildDataset(corpus, tokenizer, sequence);
+  return unwrap(openDataset(manifest, bytes));
+}
+
+/** Mean loss of the last tenth of the steps, and held-out losses on the way, the last one at the end; nats a token. */
+async function train(executor: Executor, name: PresetName, data: Dataset, seed: number, plan: Plan): Promise<Curve> {
+  const { steps, batch, every } = plan;
+  const config = preset(name, data.manifest.tokenizer.vocab);
+  const runner = createStepRunner(executor, config, { batch, seq: config.context });
+  const meter = createHeldOutMeter({ executor, config, dataset: data, batch: 8, sequences: HELD_OUT_SEQUENCES });
+  const key = sha256(utf8(`ablation ${seed}`));
+  startFromBase(runner, initialWeights(config, key));
+  const order = createDataOrder(key, data.sequences);
+  const schedule: Schedule = {
+    learningRateNano: PEAK_NANO,
+    warmupSteps: Math.floor(steps / 20) + 1,
+    decaySteps: steps,
+    floorBps: 1000,
+  };
+  const heldOut: number[] = [];
+  const tail: number[] = [];
+  for (let step = 0; step < steps; step++) {
+    const sequences = Array.from({ length: batch }, (_, i) => data.sequence(order.sequenceAt(step * batch + i)));
+    const hyper = hyperParameters(schedule, DEFAULT_OPTIMIZER, 0, step);
+    const outcome = runner.step({ sequences, seed: roundingSeed(key, 0, step), hyper });
+    if (!outcome.ok) throw new Error(`step ${step}: ${outcome.op} ${outcome.reason}`);
+    if (step >= steps - steps / 10) tail.push(runner.loss());
+    if ((step + 1) % every !== 0 && step !== steps - 1) continue;
+    heldOut.push(unwrap(await meter.measure(runner.state.subarray(0, runner.parameterBytes))) / 1e6);
+  }
+  meter.close();
+  runner.close();
+  return { train: tail.reduce((sum, loss) => sum + loss, 0) / tail.length, heldOut };
+}
+
+const number = (args: readonly string[], key: string, otherwise: number): number =>
+  Number(args.find((arg) => arg.startsWith(`${key}=`))?.slice(key.length + 1) ?? otherwise);
+
+/** Prints a line a run and the mean difference of held-out loss, i8 minus f32, for each size. The last line is JSON. */
+export async function main(args: readonly string[] = []): Promise<void> {
+  const chosen = PRESET_NAMES.filter((name) => args.includes(name));
+  const names: readonly PresetName[] = chosen.length > 0 ? chosen : ['0.3m', '1m'];
+  const steps = number(args, 'steps', 400);
+  const plan: Plan = { steps, batch: number(args, 'batch', 8), every: Math.max(1, Math.floor(steps / 4)) };
+  const source = readFileSync(new URL('../../bench/variants/linear-f32.c', import.meta.url), 'utf8');
+  const variant = await buildVariant('ablation', { edits: EDITS, added: { 'linear-f32.c': source } }, false);
+  const engines = { i8: createNativeExecutor(1), f32: variant.native.createNativeExecutor(1) };
+  const results: Record<string, unknown> = {};
+  for (const name of names) {
+    const data = openText(preset(name, DEFAULT_VOCAB).context);
+    const differences: number[] = [];
+    for (let seed = 1; seed <= number(args, 'seeds', 3); seed++) {
+      const last = { i8: 0, f32: 0 };
+      for (const profile of ['i8', 'f32'] as const) {
+        const executor = engines[profile];
+        if (typeof executor === 'string') throw new Error(executor);
+        const { train: loss, heldOut } = await train(executor, name, data, seed, plan);
+        last[profile] = present(heldOut.at(-1), 'held-out loss');
+        console.log(
+          `${name} seed ${seed} ${profile.padEnd(3)} train ${loss.toFixed(4)} held-out ${heldOut.map((x) => x.toFixed(4)).join(' ')}`,
+        );
+      }
+      differences.push(last.i8 - last.f32);
+    }
+    const mean = differences.reduce((sum, x) => sum + x, 0) / differences.length;
+    const rounded = (x: number) => Math.round(1e5 * x) / 1e5;
+    console.log(
+      `${name}: held-out loss of i8 minus f32: ${differences.map((x) => x.toFixed(4)).join(' ')}, mean ${mean.toFixed(4)}`,
+    );
+    results[name] = { mean: rounded(mean), each: differences.map(rounded) };
+  }
+  for (const executor of Object.values(engines)) if (typeof executor !== 'string') await executor.close();
+  variant.remove();
+  console.log(JSON.stringify({ steps, tokensPerStep: plan.batch * 128, i8MinusF32: results }));
+}
