@@ -179,16 +179,17 @@ export type Contribution = Readonly<{ trainer: Hex; state: string; slashed_wei: 
 export type RoundView = Readonly<{
   round: number;
   phase: string;
+  base_root: Hex;
   model_root: Hex | null;
   held_out_loss: number | null;
   minted: string;
   contributions: readonly Contribution[];
 }>;
 
-/** Finished rounds with a new model, oldest first. */
+/** Finished rounds that made a new model, oldest first; one whose attestations expired names its base. */
 export async function acceptedRounds(node: Pick<FoundedNode, 'apiPort'>): Promise<RoundView[]> {
   const { items } = (await api(node, 'rounds?limit=100')) as unknown as { items: RoundView[] };
-  return items.filter(({ model_root }) => model_root !== null).reverse();
+  return items.filter(({ model_root, base_root }) => model_root !== null && model_root !== base_root).reverse();
 }
 
 export type CommandResult = Readonly<{ code: number | null; stdout: string; stderr: string }>;

@@ -41,7 +41,9 @@ const authority = (index: number): FoundedNode => at(index);
 const trainer = (index: number): FoundedNode => at(AUTHORITIES + index);
 
 function start(node: FoundedNode): void {
-  children.set(node.name, startProcess(stage, node, node.isAuthority ? [] : ['--training']));
+  // One trainer computes in WebAssembly whatever the others have: their roots must agree all the same.
+  const flags = node.isAuthority ? [] : node.name === trainer(1).name ? ['--training', '--engine', 'wasm'] : ['--training'];
+  children.set(node.name, startProcess(stage, node, flags));
 }
 
 function killNode(node: FoundedNode): Promise<void> {
@@ -87,7 +89,7 @@ test.serial('create-network writes configs, keys and genesis, and says how to st
   let apiPort = await freeRange(COUNT);
   while (Math.abs(apiPort - port) < COUNT) apiPort = await freeRange(COUNT);
   const words = `--authorities ${AUTHORITIES} --nodes ${TRAINERS} --port ${port} --api-port ${apiPort}`;
-  const small = '--corpus moby-dick --model-size 300000 --batch-size 4 --steps 12';
+  const small = '--corpus moby-dick --model-size 300000 --batch-size 8 --steps 32';
   const made = await command(directory, ['create-network', ...words.split(' '), ...small.split(' ')]);
   t.is(made.code, 0, made.stderr);
   for (let i = 0; i < COUNT; i++) {
@@ -151,7 +153,7 @@ test.serial('status, balance, send and chat answer as the README prints them', a
 test.serial('rewards vest into wallets round by round, and every node computes the same model', async (t) => {
   const before = await Promise.all(nodes.map((node) => balance(node, node.address)));
   const had = (await acceptedRounds(authority(0))).length;
-  const rounds = await acceptedAtLeast(authority(0), had + 2);
+  const rounds = await acceptedAtLeast(authority(0), had + 1);
   for (const index of [0, 1]) {
     const earner = trainer(index);
     await waitFor(`${earner.name} earns`, 60_000, async () =>
@@ -186,7 +188,7 @@ test.serial(
   'kill -9 of an authority in mid-round: blocks and rounds go on, and it comes back and agrees',
   async (t) => {
     const victim = authority(2);
-    await midRound(trainer(0));
+    await midRound(trainer(1));
     await killNode(victim);
     const height = await heightOf(authority(0));
     const accepted = (await acceptedRounds(authority(0))).length;
@@ -200,10 +202,7 @@ test.serial(
     });
     const target = await heightOf(authority(0));
     await agreeAt(t, target);
-    const after = (await acceptedRounds(authority(0))).length;
-    const rounds = await acceptedAtLeast(authority(0), after + 1);
-    const newest = present(rounds.at(-1), 'round');
-    await holdModel(t, newest.model_root);
+    await holdModel(t, present((await acceptedRounds(authority(0))).at(-1), 'newest round').model_root);
   },
 );
 
