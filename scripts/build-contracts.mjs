@@ -1,4 +1,5 @@
-// Owns compiling chain/contracts/*.sol to build/chain/contracts.json with fixed settings, so that the bytecode is reproducible.
+// Owns compiling chain/contracts/*.sol with fixed settings, so that the bytecode is reproducible: the system contracts to
+// build/chain/contracts.json, the referee by itself to build/chain/referee.json, so that neither can touch the other's bytes.
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -8,8 +9,15 @@ import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const from = join(root, 'chain', 'contracts');
-const target = join(root, 'build', 'chain', 'contracts.json');
-const deployed = ['Authorities', 'Trainers', 'LearningRounds', 'Rewards'];
+const ofReferee = (name) => name.startsWith('Referee') || name === 'SoftFloat.sol';
+const groups = [
+  {
+    file: 'contracts.json',
+    has: (name) => !ofReferee(name),
+    made: ['Authorities', 'Trainers', 'LearningRounds', 'Rewards'],
+  },
+  { file: 'referee.json', has: ofReferee, made: ['Referee', 'RefereeProbe'] },
+];
 
 const require = createRequire(import.meta.url);
 const settings = {
@@ -30,17 +38,15 @@ const settings = {
   },
 };
 
-const sources = Object.fromEntries(
-  readdirSync(from)
-    .filter((name) => name.endsWith('.sol'))
-    .sort()
-    .map((name) => [name, { content: readFileSync(join(from, name), 'utf8') }]),
-);
 const compilerVersion = require('solc/package.json').version;
-const inputHash = createHash('sha256').update(JSON.stringify({ compilerVersion, settings, sources })).digest('hex');
+
+function sourcesOf(has) {
+  const names = readdirSync(from).filter((name) => name.endsWith('.sol') && has(name));
+  return Object.fromEntries(names.sort().map((name) => [name, { content: readFileSync(join(from, name), 'utf8') }]));
+}
 
 /** Input hash of the file made last, or null when there is none that can be read. */
-function madeFrom() {
+function madeFrom(target) {
   try {
     return JSON.parse(readFileSync(target, 'utf8')).inputHash;
   } catch (error) {
@@ -49,7 +55,7 @@ function madeFrom() {
   }
 }
 
-function compile() {
+function compile(sources, made) {
   const solc = require('solc');
   const output = JSON.parse(solc.compile(JSON.stringify({ language: 'Solidity', sources, settings })));
   const complaints = output.errors ?? [];
@@ -57,7 +63,7 @@ function compile() {
     throw new Error(complaints.map((complaint) => complaint.formattedMessage).join('\n'));
   }
   const contracts = {};
-  for (const name of deployed) {
+  for (const name of made) {
     const { abi, evm, storageLayout } = output.contracts[`${name}.sol`][name];
     if (Object.keys(evm.deployedBytecode.immutableReferences ?? {}).length > 0)
       throw new Error(`${name}: immutables are not allowed`);
@@ -71,9 +77,13 @@ function compile() {
   return contracts;
 }
 
-if (madeFrom() !== inputHash) {
-  const text = `${JSON.stringify({ inputHash, compilerVersion, contracts: compile() }, null, 1)}\n`;
+for (const { file, has, made } of groups) {
+  const target = join(root, 'build', 'chain', file);
+  const sources = sourcesOf(has);
+  const inputHash = createHash('sha256').update(JSON.stringify({ compilerVersion, settings, sources })).digest('hex');
+  if (madeFrom(target) === inputHash) continue;
+  const contracts = compile(sources, made);
   mkdirSync(dirname(target), { recursive: true });
-  writeFileSync(`${target}.${process.pid}`, text);
+  writeFileSync(`${target}.${process.pid}`, `${JSON.stringify({ inputHash, compilerVersion, contracts }, null, 1)}\n`);
   renameSync(`${target}.${process.pid}`, target);
 }

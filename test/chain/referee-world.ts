@@ -1,0 +1,86 @@
+// Owns an EVM with the referee and the soft-float probe in it, for their tests: calls, answers, gas.
+
+import { createEVM, type EVM } from '@ethereumjs/evm';
+import { fromHex, toHex } from '../../base/bytes.ts';
+import { createCommon } from '../../chain/evm.ts';
+import { encodeCall } from '../../chain/system/abi.ts';
+import {
+  decodeJudged,
+  encodeJudge,
+  type RefereeOpening,
+  type RefereePiece,
+  refereeContract,
+} from '../../chain/system/referee.ts';
+
+/** `error` is the selector of a refusal or the EVM's own word. `gas` counts calldata and the transaction as well. */
+export type Judged = Readonly<{ holds: boolean | null; error: string | null; gas: number; calldata: number }>;
+
+export type RefereeWorld = Readonly<{
+  judge(piece: RefereePiece, witness: readonly RefereeOpening[]): Promise<Judged>;
+  /** The probe's operation on pairs of 32-bit words; results as words. */
+  batch(
+    operation: number,
+    a: ArrayLike<number>,
+    b: ArrayLike<number>,
+  ): Promise<Readonly<{ words: Uint32Array; gas: number }>>;
+}>;
+
+const PROBE_ABI = [
+  {
+    type: 'function',
+    name: 'batch',
+    stateMutability: 'pure',
+    inputs: [
+      { name: 'operation', type: 'uint8' },
+      { name: 'pairs', type: 'bytes' },
+    ],
+    outputs: [{ name: 'results', type: 'bytes' }],
+  },
+] as const;
+
+const GAS = 1_000_000_000n;
+const PER_CALL = 2_000;
+
+async function run(evm: EVM, code: Uint8Array, data: Uint8Array) {
+  const { executionGasUsed, exceptionError, returnValue } = await evm.runCode({ code, data, gasLimit: GAS });
+  return { gas: Number(executionGasUsed), error: exceptionError?.error ?? null, returnValue };
+}
+
+/** 21,000, and 4 or 16 gas for each byte of calldata (EIP-2028). */
+function intrinsicGas(data: Uint8Array): number {
+  return data.reduce((sum, byte) => sum + (byte === 0 ? 4 : 16), 21_000);
+}
+
+export async function openRefereeWorld(): Promise<RefereeWorld> {
+  const evm = await createEVM({ common: createCommon(504_101) });
+  const referee = fromHex(refereeContract('Referee').runtimeBytecode);
+  const probe = fromHex(refereeContract('RefereeProbe').runtimeBytecode);
+  return {
+    async judge(piece, witness) {
+      const data = encodeJudge(piece, witness);
+      const { gas, error, returnValue } = await run(evm, referee, data);
+      const answer = { gas: gas + intrinsicGas(data), calldata: data.length };
+      if (error === null) return { ...answer, holds: decodeJudged(returnValue), error: null };
+      return { ...answer, holds: null, error: returnValue.length >= 4 ? toHex(returnValue.subarray(0, 4)) : error };
+    },
+    async batch(operation, a, b) {
+      const words = new Uint32Array(a.length);
+      let total = 0;
+      for (let from = 0; from < a.length; from += PER_CALL) {
+        const count = Math.min(PER_CALL, a.length - from);
+        const pairs = new DataView(new ArrayBuffer(8 * count));
+        for (let i = 0; i < count; i++) {
+          pairs.setUint32(8 * i, a[from + i] ?? 0);
+          pairs.setUint32(8 * i + 4, b[from + i] ?? 0);
+        }
+        const data = encodeCall(PROBE_ABI, 'batch', [operation, toHex(new Uint8Array(pairs.buffer))]);
+        const { gas, error, returnValue } = await run(evm, probe, data);
+        if (error !== null) throw new Error(`probe: ${error}`);
+        total += gas;
+        const view = new DataView(returnValue.buffer, returnValue.byteOffset, returnValue.length);
+        for (let i = 0; i < count; i++) words[from + i] = view.getUint32(64 + 4 * i);
+      }
+      return { words, gas: total };
+    },
+  };
+}
