@@ -32,8 +32,16 @@ export type LoadedProgram = Readonly<{
   stateBytes(): Uint8Array;
   /** Executes the whole program, synchronously. */
   run(): RunOutcome;
+  /** Must follow a change of state from outside when the program was loaded with `keepWeights`; else without effect. */
+  weightsChanged(): void;
   close(): void;
 }>;
+
+/**
+ * `shareState`: state tensors are those of that loaded program. `keepWeights`: matrices of the state that the program only
+ * reads stay packed between runs, which saves most of the work of short batches; all programs of one state agree on it.
+ */
+export type LoadOptions = Readonly<{ shareState?: LoadedProgram; keepWeights?: boolean }>;
 
 export type Executor = Readonly<{
   backend: BackendName;
@@ -44,7 +52,7 @@ export type Executor = Readonly<{
    * Arena for a program, zeroed. With `shareState`, state tensors are those of that loaded program, whose state layout must
    * be the same (names, dtypes, shapes, order). Throws a FaultError 'engine/memory' when the arena cannot be had.
    */
-  load(program: TensorProgram, options?: Readonly<{ shareState?: LoadedProgram }>): LoadedProgram;
+  load(program: TensorProgram, options?: LoadOptions): LoadedProgram;
   /** Ends helper threads and frees memory; loaded programs and their views must not be used afterwards. */
   close(): Promise<void>;
 }>;

@@ -11,6 +11,7 @@ export type Arena = Readonly<{
   state: Place;
   work: Place;
   run(): Readonly<{ reason: number; at: number }>;
+  weightsChanged(): void;
   close(): void;
 }>;
 
@@ -33,6 +34,10 @@ export function loadedProgram(program: TensorProgram, arena: Arena): LoadedProgr
     run() {
       check(open, 'run: the program is closed');
       return outcome(program, arena.run());
+    },
+    weightsChanged() {
+      check(open, 'weightsChanged: the program is closed');
+      arena.weightsChanged();
     },
     close() {
       if (open) arena.close();

@@ -18,8 +18,11 @@ function floatBits(value: number): number {
 /** What the packed left operand in scratch holds: a tensor, packed along its rows or columns. */
 type Packed = Readonly<{ tensor: number; along: 'rows' | 'columns' }> | null;
 
+/** Weights that stay packed: places behind the state by tensor id, and whether they are packed already. */
+export type Kept = Readonly<{ places: ReadonlyMap<number, number>; ready: boolean }>;
+
 /** Command words: count, then per instruction code, index, operand count, operands. Addresses count 64-byte units. */
-export function lowerProgram(program: TensorProgram): Int32Array<ArrayBuffer> {
+export function lowerProgram(program: TensorProgram, kept: Kept): Int32Array<ArrayBuffer> {
   const words: number[] = [0];
   let commands = 0;
   let packed: Packed = null;
@@ -37,7 +40,7 @@ export function lowerProgram(program: TensorProgram): Int32Array<ArrayBuffer> {
     }
     const wanted = leftOperand(instruction);
     const cached = wanted !== null && packed?.tensor === wanted.tensor && packed.along === wanted.along;
-    emit(rule.code, at, operandsOf(program, instruction, cached));
+    emit(rule.code, at, operandsOf(program, instruction, cached, kept));
     packed = nextPacked(packed, wanted, instruction);
     for (const id of instruction.outputs) finite.add(id);
   }
@@ -78,7 +81,7 @@ function reference(program: TensorProgram, tensor: Tensor): number {
   return units(state ? tensor.offset : tensor.offset - program.stateBytes, state);
 }
 
-function operandsOf(program: TensorProgram, instruction: Instruction, cached: boolean): readonly number[] {
+function operandsOf(program: TensorProgram, instruction: Instruction, cached: boolean, kept: Kept): readonly number[] {
   const { op, inputs, outputs, attrs } = instruction;
   const tensorOf = (id: number | undefined) => present(program.tensors[id ?? -1], 'operand');
   const ref = (id: number | undefined) => reference(program, tensorOf(id));
@@ -101,7 +104,9 @@ function operandsOf(program: TensorProgram, instruction: Instruction, cached: bo
       return [...ins, ...outs, dim(a, 0), dim(a, 1)];
     case 'linear': {
       const [t, k, n] = [dim(a, 0), dim(a, 1), dim(b, 1)];
-      return [...ins, ...outs, t, k, n, scratch(), scratch(packedBytes(t, k)), Number(cached)];
+      const place = kept.places.get(b ?? -1);
+      const right = place === undefined ? scratch(packedBytes(t, k)) : units(place, true);
+      return [...ins, ...outs, t, k, n, scratch(), right, Number(cached), Number(place !== undefined && kept.ready)];
     }
     case 'linearGradX': {
       const [t, n, k] = [dim(a, 0), dim(a, 1), dim(b, 0)];

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
 import { check } from '../base/check.ts';
 import { FaultError, fault } from '../base/fault.ts';
-import type { Executor, LoadedProgram } from './executor.ts';
+import type { Executor, LoadOptions, LoadedProgram } from './executor.ts';
+import { type KeptState, keptPlaces, keptState, planKeptWeights, runKept } from './kept-weights.ts';
 import { checkSharedState, loadedProgram } from './loaded-program.ts';
 import { lowerProgram } from './lower.ts';
 import type { TensorProgram } from './program.ts';
@@ -65,7 +66,7 @@ export function createNativeExecutor(threads: number, level?: NativeLevel): Exec
     backend: 'native',
     description: `native ${LEVELS[number]}, ${threads} thread${threads === 1 ? '' : 's'}`,
     threads,
-    load: (program, options) => load(opened, runtime, program, options?.shareState),
+    load: (program, options = {}) => load(opened, runtime, program, options),
     async close() {
       if (runtime.pool !== null) opened.destroy(runtime.pool);
       runtime.pool = null;
@@ -76,7 +77,9 @@ export function createNativeExecutor(threads: number, level?: NativeLevel): Exec
 /** The native pool, null once it is closed: its memory is freed then. */
 type Runtime = { pool: unknown };
 
-const states = new WeakMap<LoadedProgram, Uint8Array<SharedArrayBuffer>>();
+type SharedState = Readonly<{ bytes: Uint8Array<SharedArrayBuffer>; kept: KeptState }>;
+
+const states = new WeakMap<LoadedProgram, SharedState>();
 
 function buffer(bytes: number): Uint8Array<SharedArrayBuffer> {
   try {
@@ -90,23 +93,31 @@ function load(
   lib: Library,
   runtime: Runtime,
   program: TensorProgram,
-  shareState: LoadedProgram | undefined,
+  { shareState, keepWeights = false }: LoadOptions,
 ): LoadedProgram {
   if (shareState !== undefined) checkSharedState(program, shareState.program);
-  const state = shareState === undefined ? buffer(program.stateBytes) : states.get(shareState);
-  check(state !== undefined, 'load: shared state belongs to another executor');
+  const plan = keepWeights ? planKeptWeights(program) : null;
+  const shared = shareState === undefined ? undefined : states.get(shareState);
+  check(shareState === undefined || shared !== undefined, 'load: shared state belongs to another executor');
+  const kept = keptState(plan, shared?.kept);
+  const state = shared?.bytes ?? buffer(plan?.end ?? program.stateBytes);
+  const places = keptPlaces(program, plan);
   const work = buffer(program.arenaBytes - program.stateBytes);
-  const commands = lowerProgram(program);
+  const commands = lowerProgram(program, { places, ready: false });
+  const short = places.size > 0 ? lowerProgram(program, { places, ready: true }) : commands;
   const loaded = loadedProgram(program, {
     state: { buffer: state.buffer, at: 0 },
     work: { buffer: work.buffer, at: 0 },
     run() {
       check(runtime.pool !== null, 'run: the executor is closed');
-      const reason = lib.run(runtime.pool, commands, state, work);
-      return { reason, at: reason === 0 ? -1 : lib.failedAt(runtime.pool) };
+      return runKept(places, kept, (ready) => {
+        const reason = lib.run(runtime.pool, ready ? short : commands, state, work);
+        return { reason, at: reason === 0 ? -1 : lib.failedAt(runtime.pool) };
+      });
     },
+    weightsChanged: () => kept.packed.clear(),
     close: () => undefined,
   });
-  states.set(loaded, state);
+  states.set(loaded, { bytes: state, kept });
   return loaded;
 }

@@ -38,6 +38,7 @@ function load(program: TensorProgram, shareState: LoadedProgram | undefined): Lo
     },
     stateBytes: () => new Uint8Array(state),
     run: () => run(program, values),
+    weightsChanged: () => undefined,
     close: () => undefined,
   };
   states.set(loaded, state);

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { check, present } from '../base/check.ts';
 import { FaultError, fault } from '../base/fault.ts';
-import type { Executor, LoadedProgram } from './executor.ts';
+import type { Executor, LoadOptions, LoadedProgram } from './executor.ts';
+import { type KeptState, keptPlaces, keptState, planKeptWeights, runKept } from './kept-weights.ts';
 import { checkSharedState, loadedProgram } from './loaded-program.ts';
 import { lowerProgram } from './lower.ts';
 import { ALIGNMENT, roundUp } from './memory-plan.ts';
@@ -77,7 +78,7 @@ export async function createWasmExecutor(threads: number, why: string): Promise<
     backend: 'wasm',
     description: `wasm SIMD128, ${threads} thread${threads === 1 ? '' : 's'} (${why})`,
     threads,
-    load: (program, options) => load(runtime, program, options?.shareState),
+    load: (program, options = {}) => load(runtime, program, options),
     async close() {
       if (!runtime.open) return;
       runtime.open = false;
@@ -101,7 +102,7 @@ function startHelper(data: HelperData): Promise<Worker> {
 }
 
 /** A state region and how many open programs use it; the last to close gives it back. */
-type SharedState = { region: Region; users: number };
+type SharedState = { region: Region; users: number; kept: KeptState };
 
 type Runtime = {
   readonly heap: Heap;
@@ -111,11 +112,15 @@ type Runtime = {
   open: boolean;
 };
 
-function load(runtime: Runtime, program: TensorProgram, shareState: LoadedProgram | undefined): LoadedProgram {
+function load(runtime: Runtime, program: TensorProgram, options: LoadOptions): LoadedProgram {
+  const { shareState, keepWeights = false } = options;
   const { heap, exports, shared, states } = runtime;
   check(runtime.open, 'load: the executor is closed');
   if (shareState !== undefined) checkSharedState(program, shareState.program);
-  const words = lowerProgram(program);
+  const plan = keepWeights ? planKeptWeights(program) : null;
+  const places = keptPlaces(program, plan);
+  const words = lowerProgram(program, { places, ready: false });
+  const shortWords = places.size > 0 ? lowerProgram(program, { places, ready: true }) : words;
   const own: Region[] = [];
   const take = (bytes: number) => {
     try {
@@ -129,20 +134,29 @@ function load(runtime: Runtime, program: TensorProgram, shareState: LoadedProgra
   };
   const work = take(program.arenaBytes - program.stateBytes).start;
   const commands = take(words.byteLength).start;
-  const state = shareState === undefined ? { region: take(program.stateBytes), users: 0 } : states.get(shareState);
+  const short = places.size > 0 ? take(shortWords.byteLength).start : commands;
+  const state =
+    shareState === undefined
+      ? { region: take(plan?.end ?? program.stateBytes), users: 0, kept: keptState(plan, undefined) }
+      : states.get(shareState);
   check(state !== undefined && (shareState === undefined || state.users > 0), 'shareState: not open in this executor');
   if (shareState === undefined) own.pop();
+  const kept = keptState(plan, state.kept);
   state.users++;
+  new Int32Array(heap.memory.buffer, short, shortWords.length).set(shortWords);
   new Int32Array(heap.memory.buffer, commands, words.length).set(words);
   const loaded = loadedProgram(program, {
     state: { buffer: heap.memory.buffer, at: state.region.start },
     work: { buffer: heap.memory.buffer, at: work },
     run(): Readonly<{ reason: number; at: number }> {
       check(runtime.open, 'run: the executor is closed');
-      const reason = exports.run(shared, commands, state.region.start, work);
-      const at = new Int32Array(heap.memory.buffer, shared, SHARED_BYTES / 4)[FAILED_AT_WORD];
-      return { reason, at: present(at, 'failed instruction') };
+      return runKept(places, kept, (ready) => {
+        const reason = exports.run(shared, ready ? short : commands, state.region.start, work);
+        const at = new Int32Array(heap.memory.buffer, shared, SHARED_BYTES / 4)[FAILED_AT_WORD];
+        return { reason, at: present(at, 'failed instruction') };
+      });
     },
+    weightsChanged: () => kept.packed.clear(),
     close() {
       state.users--;
       if (state.users === 0) own.push(state.region);

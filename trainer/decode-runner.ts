@@ -38,7 +38,10 @@ export function createDecodeRunner(
   for (const rows of sizes) {
     const shared = programs[0];
     const program = buildDecodeProgram(config, { rows, slots });
-    const loaded = executor.load(program, shared === undefined ? {} : { shareState: shared.loaded });
+    const loaded = executor.load(program, {
+      keepWeights: true,
+      ...(shared === undefined ? {} : { shareState: shared.loaded }),
+    });
     fillDecodeConstants(loaded, config);
     programs.push({ rows, loaded });
   }
@@ -46,7 +49,9 @@ export function createDecodeRunner(
     mostRows: present(sizes.at(-1), 'largest row count'),
     setParams(params) {
       checkParams(config, params);
-      present(programs[0], 'decode program').loaded.stateBytes().set(params);
+      const { loaded } = present(programs[0], 'decode program');
+      loaded.stateBytes().set(params);
+      loaded.weightsChanged();
     },
     run(rows) {
       const fits = programs.find((program) => program.rows >= rows.length);

@@ -236,6 +236,23 @@ static void k_attention_grad(Context *ctx, const int32_t *w) {
   }
 }
 
+// dots[r] = ascending sum over d of query[d] times rounded key r, a lane for each of up to ROWS keys.
+static int32_t sixteen_keys(In keys, int64_t stride, int64_t count, int64_t width, In query, Out dots) {
+  float turned[256 * ROWS], row[256], acc[ROWS] = {0};
+  int32_t most = 0;
+  for (int64_t r = 0; r < ROWS; r++) {
+    if (r < count) {
+      int32_t seen = round_row(keys + r * stride, row, width);
+      most = seen > most ? seen : most;
+    }
+    for (int64_t d = 0; d < width; d++) turned[d * ROWS + r] = r < count ? row[d] : 0.0f;
+  }
+  for (int64_t d = 0; d < width; d++)
+    for (int r = 0; r < ROWS; r++) acc[r] = acc[r] + query[d] * turned[d * ROWS + r];
+  __builtin_memcpy(dots, acc, sizeof acc);
+  return most;
+}
+
 // w: q, kCache, vCache, slot, pos, out, R, heads, kvHeads, width, SLOTS, P, scratch. Same sums as k_attention [A5].
 static void k_attention_decode(Context *ctx, const int32_t *w) {
   const float *q = at(ctx, w[0]), *kc = at(ctx, w[1]), *vc = at(ctx, w[2]);
@@ -254,12 +271,12 @@ static void k_attention_decode(Context *ctx, const int32_t *w) {
     int64_t n = pos[r] + 1, stride = kv * width, base = slot[r] * P * stride + g * width;
     float query[256], row[256], sum[256], max, reciprocal;
     int32_t most = round_row(q + task * width, query, width);
-    for (int64_t j = 0; j < n; j++) {
-      int32_t seen = round_row(kc + base + j * stride, row, width);
+    for (int64_t j = 0; j < n; j += ROWS) {
+      float dots[ROWS] = {0};
+      int64_t keys = n - j < ROWS ? n - j : ROWS;
+      int32_t seen = sixteen_keys(kc + base + j * stride, stride, keys, width, query, dots);
       most = seen > most ? seen : most;
-      float dot = 0.0f;
-      for (int64_t d = 0; d < width; d++) dot = dot + query[d] * row[d];
-      s[j] = dot;
+      __builtin_memcpy(s + j, dots, keys * 4);
     }
     soften(s, n, scale, &max, &reciprocal);
     for (int64_t d = 0; d < width; d++) sum[d] = 0.0f;

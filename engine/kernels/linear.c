@@ -70,6 +70,38 @@ INLINE void product_tile(const packed *restrict a, const packed *restrict b, int
     for (int v = 0; v < VECTORS; v++) vstore(acc + i * PANEL_B + v * (PANEL_B / VECTORS), c[i][v]);
 }
 
+INLINE vec_i vsum(vec_i a, vec_i b) {
+#if defined(__AVX512VNNI__)
+  return _mm512_add_epi32(a, b);
+#elif defined(__AVX2__)
+  return _mm256_add_epi32(a, b);
+#elif defined(__SSE2__)
+  return _mm_add_epi32(a, b);
+#elif defined(__wasm_simd128__)
+  return wasm_i32x4_add(a, b);
+#else
+  return a + b;
+#endif
+}
+
+// The first line of a panel pair alone: what decoding one token needs. Two chains of sums hide the latency.
+INLINE void thin_tile(const packed *restrict a, const packed *restrict b, int64_t groups, int32_t *restrict acc) {
+  vec_i c[2][VECTORS];
+  for (int v = 0; v < VECTORS; v++) c[0][v] = c[1][v] = vzero();
+  int64_t g = 0;
+  for (; g + 2 <= groups; g += 2)
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+      vec_i left = vpair(a);
+      for (int v = 0; v < VECTORS; v++) c[i][v] = vdot(c[i][v], left, vload(b + v * (PANEL_B / VECTORS) * DEPTH));
+      a += PANEL_A * DEPTH;
+      b += PANEL_B * DEPTH;
+    }
+  if (g < groups)
+    for (int v = 0; v < VECTORS; v++) c[0][v] = vdot(c[0][v], vpair(a), vload(b + v * (PANEL_B / VECTORS) * DEPTH));
+  for (int v = 0; v < VECTORS; v++) vstore(acc + v * (PANEL_B / VECTORS), vsum(c[0][v], c[1][v]));
+}
+
 #if UNSIGNED_A
 // A whole tile straight from registers to `out`: sums begin at -128 times those of b, which takes the offset of a away.
 INLINE __m512i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, __m512i worst) {
@@ -121,8 +153,8 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
         }
 #endif
         int32_t acc[PANEL_A * PANEL_B] __attribute__((aligned(64)));
-        product_tile(a.values + i * groups * PANEL_A * DEPTH, b.values + j * groups * PANEL_B * DEPTH, groups, acc);
         int64_t left = columns - j * PANEL_B, height = rows - i * PANEL_A;
+        (height == 1 ? thin_tile : product_tile)(a.values + i * groups * PANEL_A * DEPTH, b.values + j * groups * PANEL_B * DEPTH, groups, acc);
         for (int r = 0; r < PANEL_A && r < height; r++) {
           float y[PANEL_B], sa = a.scales[i * PANEL_A + r];
           for (int c = 0; c < PANEL_B; c++) {
@@ -151,12 +183,12 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
   if (worst >= 0x7f800000) fail(ctx, REASON_NON_FINITE);
 }
 
-// w: x, w, y, T, K, N, A region, B region, A is packed already
+// w: x, w, y, T, K, N, A region, B region, A is packed already, B is packed already
 static void k_linear(Context *ctx, const int32_t *w) {
   int64_t T = w[3], K = w[4], N = w[5];
   Packed a = packed_at(ctx, w[6], T, K), b = packed_at(ctx, w[7], N, K);
   if (!w[8]) pack_rows(ctx, at(ctx, w[0]), T, K, 0, NEAREST, a);
-  pack_columns(ctx, at(ctx, w[1]), K, N, 1, NEAREST, b);
+  if (!w[9]) pack_columns(ctx, at(ctx, w[1]), K, N, 1, NEAREST, b);
   barrier(ctx);
   product(ctx, a, b, T, K, N, at(ctx, w[2]));
 }
