@@ -3,6 +3,8 @@
 
 import type { Hex } from '../base/bytes.ts';
 import type { Fault, Result } from '../base/fault.ts';
+import type { ChainLimits } from './limits.ts';
+import type { SimulatedBlock, Simulation } from './simulation.ts';
 
 /** 20 bytes, lower-case hex. */
 export type Address = Hex;
@@ -58,8 +60,8 @@ export type Authorization = Readonly<{
 /** A signed transaction with its sender recovered. Fee fields are null where the type has none. */
 export type Transaction = Readonly<{
   hash: Hash;
-  /** 0 legacy, 1 EIP-2930, 2 EIP-1559, 4 EIP-7702. Type 3 (blobs) is refused: there is no sidecar gossip. */
-  type: 0 | 1 | 2 | 4;
+  /** 0 legacy, 1 EIP-2930, 2 EIP-1559, 3 EIP-4844, 4 EIP-7702. Pool and blocks refuse type 3: there is no sidecar gossip. */
+  type: 0 | 1 | 2 | 3 | 4;
   /** Null for a legacy transaction without replay protection (EIP-155); the pool refuses those. */
   chainId: bigint | null;
   nonce: number;
@@ -77,6 +79,9 @@ export type Transaction = Readonly<{
   accessList: readonly AccessListItem[] | null;
   /** Null unless type 4. */
   authorizationList: readonly Authorization[] | null;
+  /** Type 3 only. */
+  maxFeePerBlobGas?: bigint;
+  blobVersionedHashes?: readonly Hash[];
   /** Legacy v, or the y parity of typed transactions. */
   v: bigint;
   r: bigint;
@@ -118,6 +123,10 @@ export type Receipt = Readonly<{
   contractAddress: Address | null;
   logs: readonly Log[];
   logsBloom: Hex;
+  /** Type 3 only: blob gas used and its price. */
+  blobGas?: Readonly<{ used: bigint; price: bigint }>;
+  /** State root in place of the status: blocks before Byzantium, which only imported chains have. */
+  stateRoot?: Hash;
 }>;
 
 /** A decoded block: header, body, and what stands beside them on the wire. */
@@ -211,7 +220,8 @@ export type CallRequest = Readonly<{
 /** geth's state override set. `state` replaces the whole storage, `stateDiff` single slots. */
 export type StateOverride = Readonly<{
   balance?: bigint;
-  nonce?: number;
+  /** Up to 64 bits. */
+  nonce?: bigint;
   code?: Uint8Array;
   state?: Readonly<Record<Hash, Hash>>;
   stateDiff?: Readonly<Record<Hash, Hash>>;
@@ -365,6 +375,8 @@ export type Chain = Readonly<{
     request: CallRequest,
     number: BlockNumber,
   ): Promise<Result<Readonly<{ accessList: readonly AccessListItem[]; gasUsed: bigint; error: string | null }>>>;
+  /** eth_simulateV1: blocks that might follow block `number`. */
+  simulate(simulation: Simulation, number: BlockNumber): Promise<Result<readonly SimulatedBlock[]>>;
   /** Re-executes a committed transaction on its parent's state (inside the window), for tracers. */
   traceTransaction(hash: Hash, trace: TraceListener): Promise<Result<CallOutcome>>;
 
@@ -464,36 +476,4 @@ export type OpenOptions = Readonly<{
   firstSetHash?: Hash;
   /** The real system contracts when left out. */
   system?: SystemHooks;
-}>;
-
-/** Every bound of the chain; defaults and reasons in chain/limits.ts. */
-export type ChainLimits = Readonly<{
-  /** Blocks of history for state reads; Infinity keeps all (archive). */
-  stateWindow: number;
-  /** Gas of eth_call and estimateGas. */
-  callGas: bigint;
-  /** Bytes of one block on the wire. */
-  blockBytes: number;
-  /** Bytes of one transaction. */
-  transactionBytes: number;
-  certificateBytes: number;
-  vrfProofBytes: number;
-  withdrawalsPerBlock: number;
-  logsRange: number;
-  logsResults: number;
-  logsCriteria: number;
-  historyPage: number;
-  proofSlots: number;
-  candidates: number;
-  poolExecutablePerAccount: number;
-  poolQueuedPerAccount: number;
-  poolTransactions: number;
-  poolQueuedTransactions: number;
-  poolBytes: number;
-  /** Percent by which both fees must rise to replace a transaction. */
-  poolPriceBump: number;
-  poolMinimumTip: bigint;
-  poolTimeToLiveMs: number;
-  headerCache: number;
-  stateCache: number;
 }>;

@@ -2,11 +2,12 @@
 
 import { concat, fromHex, toHex } from '../base/bytes.ts';
 import { type Result, fault, success } from '../base/fault.ts';
-import type { Address, BlockRecord, ChainLimits, Hash, Transaction, Withdrawal } from './api.ts';
+import type { Address, BlockRecord, Hash, Transaction, Withdrawal } from './api.ts';
+import type { ChainLimits } from './limits.ts';
 import { headerFromItems, headerHash, headerItems } from './header.ts';
 import { keccakHex } from './keccak.ts';
 import { decodeRlp, encodeRlp, type Item, ListReader, listHeader, minimal } from './rlp.ts';
-import { decodeTransaction } from './transaction.ts';
+import { BLOB_TYPE, decodeTransaction } from './transaction.ts';
 
 export type BlockBounds = Pick<
   ChainLimits,
@@ -46,7 +47,9 @@ function coreParts(block: Body): Uint8Array[] {
 /** rlp([header, transactions, [], withdrawals]): the block as Ethereum clients write it. */
 export function executionBlockRlp(block: Body): Uint8Array {
   const [header, transactions, withdrawals] = coreParts(block) as [Uint8Array, Uint8Array, Uint8Array];
-  return list([header, transactions, Uint8Array.of(0xc0), withdrawals]);
+  // Only an imported block from before Shanghai has no withdrawals at all.
+  const tail = block.header.withdrawalsRoot === undefined ? [] : [withdrawals];
+  return list([header, transactions, Uint8Array.of(0xc0), ...tail]);
 }
 
 export function encodeBlock(block: Omit<BlockRecord, 'hash' | 'size'>): Uint8Array {
@@ -110,6 +113,9 @@ function decodeTransactions(items: readonly Item[], bounds: BlockBounds, known: 
         `block.transactions[${index}]: ${raw.length} bytes, limit ${bounds.transactionBytes}`,
         { index },
       );
+    }
+    if (raw[0] === BLOB_TYPE) {
+      return fault('unsupportedType', `block.transactions[${index}]: transaction type not supported`, { index });
     }
     const pooled = known.transaction?.(keccakHex(raw)) ?? null;
     if (pooled !== null) {

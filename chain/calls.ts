@@ -9,10 +9,10 @@ import type {
   CallOverrides,
   CallRequest,
   Chain,
-  ChainLimits,
   Transaction,
   TraceListener,
 } from './api.ts';
+import type { ChainLimits } from './limits.ts';
 import { executionBlock, type Machine, rawLogs, runTransaction, typedTransaction } from './evm.ts';
 import { begin, type Contents } from './execute.ts';
 import { CALLS_WAITING } from './limits.ts';
@@ -179,7 +179,17 @@ export async function retrace(
 ): Promise<Result<CallOutcome>> {
   const begun = await begin(machine, source, contents);
   if (!begun.ok) return begun;
-  const place = executionBlock(machine.common, block.header);
+  return replay(machine, executionBlock(machine.common, block.header), block, index, trace);
+}
+
+/** Runs the first transactions of a block whose state is prepared, the one at `index` under the listener. */
+export async function replay(
+  machine: Machine,
+  place: ReturnType<typeof executionBlock>,
+  block: Pick<BlockRecord, 'transactions'>,
+  index: number,
+  trace: TraceListener,
+): Promise<Result<CallOutcome>> {
   let gasUsed = 0n;
   for (const transaction of block.transactions.slice(0, index)) {
     gasUsed += (await runTransaction(machine, place, typedTransaction(machine.common, transaction), gasUsed))

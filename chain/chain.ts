@@ -1,42 +1,40 @@
 // Owns an open chain: it wires store, state, pool and EVM together behind chain/api.ts and keeps the head.
 // One queue orders execution, commits and everything that must see a whole block.
 
-import { fromHex, toHex, u256be } from '../base/bytes.ts';
+import { fromHex } from '../base/bytes.ts';
 import { check, present } from '../base/check.ts';
 import { type Fault, type Result, fault, success, unwrap } from '../base/fault.ts';
-import { type AccountRecord, EMPTY_ACCOUNT, EMPTY_TRIE_ROOT } from './account.ts';
 import type {
   AccountProof,
-  Address,
   BlockRecord,
   Candidate,
   Chain,
-  ChainLimits,
   Genesis,
   Hash,
   HeadEvent,
   OpenOptions,
-  StateView,
   SystemHooks,
 } from './api.ts';
+import type { ChainLimits } from './limits.ts';
 import { createCalls, retrace } from './calls.ts';
 import { createCommon, createMachine, type Machine } from './evm.ts';
 import { checkGenesis } from './genesis.ts';
 import { HeadState } from './head-state.ts';
 import { nextBaseFee } from './header.ts';
-import { keccak256 } from './keccak.ts';
 import { blockRows, headRow, Ledger, type Totals } from './ledger.ts';
-import { CALL_EXECUTORS, DEFAULT_LIMITS, PROOFS_WAITING } from './limits.ts';
+import { CALL_EXECUTORS, CALLS_WAITING, DEFAULT_LIMITS, PROOFS_WAITING } from './limits.ts';
 import { queryLogs } from './log-query.ts';
 import { type Place, runMessage } from './message.ts';
 import { openLedger } from './open.ts';
 import { type HeightMark, openHeightMark } from './height-mark.ts';
 import { createPool, type OwnedPool } from './pool.ts';
 import { build, type Parent, type Prepared, validate, type Workshop } from './producer.ts';
+import { proofAt } from './proof.ts';
 import { createLender, createQueue, type Lender, type Queue } from './queue.ts';
 import { decodeRlp } from './rlp.ts';
-import type { StateSource } from './state-journal.ts';
-import { forgetRows } from './state-root.ts';
+import { type SimulationShop, simulate } from './simulation.ts';
+import { forgetRows, sealState } from './state-root.ts';
+import { stateView } from './state-view.ts';
 import { openStore, type Row, type Store } from './store.ts';
 import { REWARDS_ADDRESS, SYSTEM_ADDRESS } from './system/api.ts';
 import { systemHooks } from './system/hooks.ts';
@@ -196,29 +194,6 @@ function oldestState(core: Core, head: number): number {
   return Math.max(core.oldestState, head - core.limits.stateWindow, 0);
 }
 
-function stateView(number: number, source: StateSource, isHead: () => boolean): StateView {
-  const account = async (address: Address): Promise<AccountRecord | null> => source.account(address);
-  return {
-    blockNumber: number,
-    async account(address) {
-      const record = await account(address);
-      if (record === null) return null;
-      const storageRoot = toHex(isHead() ? record.storageRoot : EMPTY_TRIE_ROOT);
-      return { balance: record.balance, nonce: Number(record.nonce), codeHash: toHex(record.codeHash), storageRoot };
-    },
-    balance: async (address) => (await account(address))?.balance ?? 0n,
-    nonce: async (address) => Number((await account(address))?.nonce ?? 0n),
-    async code(address) {
-      const record = await account(address);
-      return record === null ? new Uint8Array(0) : source.code(record.codeHash);
-    },
-    async storage(address, slot) {
-      const value = await source.storage(address, slot);
-      return `0x${Buffer.from(value).toString('hex').padStart(64, '0')}`;
-    },
-  };
-}
-
 function workshop(core: Core): Workshop {
   const { machine, state, store, limits, system } = core;
   const here: Place = { header: core.head.header, source: core.state.at(core.head.header.number) };
@@ -291,24 +266,6 @@ async function commit(core: Core, candidate: Candidate, certificate: Uint8Array)
   for (const listener of core.listeners) listener(event);
 }
 
-function proofAt(core: Core, address: Address, slots: readonly Hash[]): AccountProof {
-  const account = core.state.account(address) ?? EMPTY_ACCOUNT;
-  const trie = core.state.storageTrie(address, account.storageRoot);
-  return {
-    address,
-    balance: account.balance,
-    nonce: Number(account.nonce),
-    codeHash: toHex(account.codeHash),
-    storageHash: toHex(account.storageRoot),
-    accountProof: core.state.accountTrie().prove(keccak256(fromHex(address))),
-    storageProof: slots.map((slot) => ({
-      key: slot,
-      value: BigInt(toHex(u256be(BigInt(`0x0${Buffer.from(core.state.storage(address, slot)).toString('hex')}`)))),
-      proof: trie.prove(keccak256(fromHex(slot))),
-    })),
-  };
-}
-
 function reads(
   core: Core,
 ): Pick<
@@ -367,7 +324,7 @@ function reads(
           if (number !== head) {
             return fault('stateUnavailable', `proofs are served at the head ${head} only`, { number, head });
           }
-          return success(proofAt(core, address, slots));
+          return success(proofAt(core.state, address, slots));
         })
         .finally(() => core.proofs--);
     },
@@ -422,6 +379,7 @@ function chainOf(core: Core): Chain {
     ...reads(core),
     ...writes(core),
     ...createCalls({ machines: core.machines, limits: core.limits, place: (number) => place(core, number) }),
+    simulate: (simulation, number) => simulateOn(core, simulation, number),
     traceTransaction: (hash, trace) => traceTransaction(core, hash, trace),
     onHead(listener) {
       core.listeners.add(listener);
@@ -436,6 +394,28 @@ function chainOf(core: Core): Chain {
       await core.store.close();
     },
   };
+}
+
+async function simulateOn(
+  core: Core,
+  simulation: Parameters<Chain['simulate']>[0],
+  number: number,
+): ReturnType<Chain['simulate']> {
+  if (core.machines.waiting() >= CALLS_WAITING) return fault('busy', 'too many calls are waiting; try again');
+  const at = place(core, number);
+  if (!at.ok) return at;
+  const shop: SimulationShop = {
+    chainId: BigInt(core.genesis.chainId),
+    gas: core.limits.callGas,
+    // Tries stand on the head only, and change under a commit.
+    root: (changes, height) =>
+      core.queue.run(async () =>
+        core.head.header.number === number
+          ? (await sealState(core.state, core.store, changes, height)).advance.root
+          : null,
+      ),
+  };
+  return core.machines.lend((machine) => simulate(machine, at.value, simulation, shop));
 }
 
 async function traceTransaction(

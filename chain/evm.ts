@@ -23,6 +23,8 @@ export type Machine = Readonly<{
   evm: EVM;
   journal: StateJournal;
   common: Common;
+  /** Hashes of blocks that exist for this run only (simulated ones); BLOCKHASH looks here first. */
+  ancestors: Map<number, Hash>;
   /** A broken store under the journal: what the library threw was not the transaction's doing. */
   failure?: () => Error | null;
 }>;
@@ -69,9 +71,10 @@ export async function createMachine(
   failure: () => Error | null = () => null,
 ): Promise<Machine> {
   const journal = new StateJournal(NO_STATE);
+  const ancestors = new Map<number, Hash>();
   const blockchain = {
     async getBlock(number: number) {
-      const hash = hashOf(number);
+      const hash = ancestors.get(Number(number)) ?? hashOf(Number(number));
       check(hash !== null, `BLOCKHASH: block ${number} is not known`);
       return { hash: () => fromHex(hash) };
     },
@@ -83,7 +86,7 @@ export async function createMachine(
   const evm = await createEVM({ common, stateManager: journal, blockchain });
   takeTurnsAtJumps(evm);
   const vm = await createVM({ common, stateManager: journal, blockchain, evm });
-  return { vm, evm, journal, common, failure };
+  return { vm, evm, journal, common, ancestors, failure };
 }
 
 /** The header fields execution reads. */

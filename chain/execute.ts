@@ -5,7 +5,7 @@ import { fromHex, u256be, utf8, toHex } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import { ONE_GWEI } from '../base/units.ts';
 import { EMPTY_ACCOUNT } from './account.ts';
-import type { RawLog, SystemCall, Transaction, Withdrawal } from './api.ts';
+import type { Address, RawLog, SystemCall, Transaction, Withdrawal } from './api.ts';
 import {
   evmAddress,
   executionBlock,
@@ -22,7 +22,7 @@ import type { StateChanges, StateJournal, StateSource } from './state-journal.ts
 import { createdAddress } from './transaction.ts';
 
 /** Caller of system calls (EIP-4788). */
-const SYSTEM_CALLER = '0xfffffffffffffffffffffffffffffffffffffffe';
+export const SYSTEM_CALLER: Address = '0xfffffffffffffffffffffffffffffffffffffffe';
 
 export type Contents = Readonly<{
   header: ExecutionHeader & Readonly<{ parentBeaconBlockRoot: `0x${string}` }>;
@@ -135,7 +135,7 @@ function firstClause(error: unknown): string {
 }
 
 /** EIP-4788: the ring buffers of timestamps and roots. */
-async function writeBeaconRoot(journal: StateJournal, timestamp: number, root: Uint8Array): Promise<void> {
+export async function writeBeaconRoot(journal: StateJournal, timestamp: number, root: Uint8Array): Promise<void> {
   if ((await journal.account(BEACON_ROOTS)) === null) return;
   const length = 8_191n;
   const index = BigInt(timestamp) % length;
@@ -144,7 +144,7 @@ async function writeBeaconRoot(journal: StateJournal, timestamp: number, root: U
 }
 
 /** EIP-2935: the ring buffer of block hashes. */
-async function writeParentHash(journal: StateJournal, number: number, parentHash: Uint8Array): Promise<void> {
+export async function writeParentHash(journal: StateJournal, number: number, parentHash: Uint8Array): Promise<void> {
   if ((await journal.account(HISTORY_STORAGE)) === null) return;
   journal.setSlot(HISTORY_STORAGE, toHex(u256be(BigInt(number - 1) % 8_191n)), parentHash);
 }
@@ -184,7 +184,7 @@ export async function settle(machine: Machine): Promise<void> {
 }
 
 /** EIP-4895: mints after the last transaction. */
-async function payWithdrawals(journal: StateJournal, withdrawals: readonly Withdrawal[]): Promise<void> {
+export async function payWithdrawals(journal: StateJournal, withdrawals: readonly Withdrawal[]): Promise<void> {
   for (const withdrawal of withdrawals) {
     const account = (await journal.account(withdrawal.address)) ?? EMPTY_ACCOUNT;
     if (withdrawal.amount === 0n) continue;

@@ -4,7 +4,8 @@
 import { toHex, u64be, fromHex } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
 import { type AccountRecord, EMPTY_CODE_HASH, unpackAccount } from './account.ts';
-import type { Address, ChainLimits, Hash } from './api.ts';
+import type { Address, Hash } from './api.ts';
+import type { ChainLimits } from './limits.ts';
 import { RESIDENT_NODES } from './limits.ts';
 import { accountKey, accountNodeKey, codeKey, EMPTY, key, PREFIX, slotKey, storageNodeKey } from './records.ts';
 import type { StateSource } from './state-journal.ts';

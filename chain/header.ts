@@ -20,6 +20,10 @@ const FIELDS = 21;
 
 /** The 21 fields in their order on the wire (execution-specs, prague/blocks.py). */
 export function headerItems(header: Header): Item[] {
+  return [...coreItems(header), ...laterItems(header)];
+}
+
+function coreItems(header: Header): Item[] {
   return [
     fromHex(header.parentHash),
     fromHex(header.ommersHash),
@@ -36,13 +40,22 @@ export function headerItems(header: Header): Item[] {
     fromHex(header.extraData),
     fromHex(header.mixHash),
     fromHex(header.nonce),
-    minimal(header.baseFeePerGas),
-    fromHex(header.withdrawalsRoot),
-    minimal(header.blobGasUsed),
-    minimal(header.excessBlobGas),
-    fromHex(header.parentBeaconBlockRoot),
-    fromHex(header.requestsHash),
   ];
+}
+
+/** Fields that forks appended. Headers here have them all; those of an imported chain end where their fork did. */
+function laterItems(header: Partial<Header>): Item[] {
+  const later = [
+    header.baseFeePerGas,
+    header.withdrawalsRoot,
+    header.blobGasUsed,
+    header.excessBlobGas,
+    header.parentBeaconBlockRoot,
+    header.requestsHash,
+  ];
+  const end = later.indexOf(undefined);
+  const held = (end === -1 ? later : later.slice(0, end)) as (bigint | Hash)[];
+  return held.map((field) => (typeof field === 'bigint' ? minimal(field) : fromHex(field)));
 }
 
 export function headerHash(header: Header): Hash {

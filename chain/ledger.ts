@@ -6,7 +6,6 @@ import { type Result, fault, success, unwrap } from '../base/fault.ts';
 import type {
   Address,
   BlockRecord,
-  ChainLimits,
   Hash,
   Header,
   HistoryEntry,
@@ -15,10 +14,11 @@ import type {
   Receipt,
   TransactionRecord,
 } from './api.ts';
+import type { ChainLimits } from './limits.ts';
 import { decodeBlock } from './block-codec.ts';
 import { headerFromItems, headerItems } from './header.ts';
 import { keccak256 } from './keccak.ts';
-import { type Outcome, packOutcomes, receiptViews, unpackOutcomes } from './receipt.ts';
+import { type Outcome, packOutcomes, receiptViews, TRANSFER_TOPIC, unpackOutcomes } from './receipt.ts';
 import { bodyKey, EMPTY, headerKey, key, lookupKey, metaKey, numberKey, PREFIX, receiptsKey } from './records.ts';
 import { decodeRlp, encodeRlp, type Item, ListReader, minimal } from './rlp.ts';
 import type { Row, Store } from './store.ts';
@@ -31,8 +31,6 @@ export type HeadMark = Readonly<{ number: number; hash: Hash; oldestState: numbe
 
 const HEAD = metaKey('head');
 
-/** keccak256("Transfer(address,address,uint256)"): ERC-20 and ERC-721 alike. */
-const TRANSFER: Hash = toHex(keccak256(Buffer.from('Transfer(address,address,uint256)')));
 const ROLES = ['from', 'to', 'created', 'log', 'withdrawal'] as const;
 /** address, height, index. */
 const HISTORY_PREFIX_BYTES = 1 + 20;
@@ -120,7 +118,7 @@ function historyRows(block: BlockRecord, outcomes: readonly Outcome[]): Row[] {
 /** The emitter, and the two sides of a token transfer. */
 function logParties(log: RawLog): Address[] {
   const out: Address[] = [log.address];
-  if (log.topics[0] !== TRANSFER) return out;
+  if (log.topics[0] !== TRANSFER_TOPIC) return out;
   for (const topic of log.topics.slice(1, 3)) {
     if (topic.startsWith('0x000000000000000000000000')) out.push(`0x${topic.slice(26)}`);
   }

@@ -1,6 +1,36 @@
 // Owns every bound of the chain, each with its unit and its reason.
 
-import type { ChainLimits } from './api.ts';
+/** Every bound a chain may be opened with. */
+export type ChainLimits = Readonly<{
+  /** Blocks of history for state reads; Infinity keeps all (archive). */
+  stateWindow: number;
+  /** Gas of eth_call and estimateGas. */
+  callGas: bigint;
+  /** Bytes of one block on the wire. */
+  blockBytes: number;
+  /** Bytes of one transaction. */
+  transactionBytes: number;
+  certificateBytes: number;
+  vrfProofBytes: number;
+  withdrawalsPerBlock: number;
+  logsRange: number;
+  logsResults: number;
+  logsCriteria: number;
+  historyPage: number;
+  proofSlots: number;
+  candidates: number;
+  poolExecutablePerAccount: number;
+  poolQueuedPerAccount: number;
+  poolTransactions: number;
+  poolQueuedTransactions: number;
+  poolBytes: number;
+  /** Percent by which both fees must rise to replace a transaction. */
+  poolPriceBump: number;
+  poolMinimumTip: bigint;
+  poolTimeToLiveMs: number;
+  headerCache: number;
+  stateCache: number;
+}>;
 
 export const DEFAULT_LIMITS: ChainLimits = {
   /** Blocks: about an hour at one a second; older previous values are deleted. */
@@ -61,3 +91,8 @@ export const PROOFS_WAITING = 64;
 export const TRACE_STEPS = 1_000_000;
 /** Jobs waiting for the execution queue. */
 export const QUEUE_LENGTH = 1_024;
+/** Blocks of one simulation, its gaps included; calls of all of them. go-ethereum's bounds. */
+export const SIMULATED_BLOCKS = 256;
+export const SIMULATED_CALLS = 5_000;
+/** Seconds between simulated blocks whose time is not given. */
+export const SIMULATED_INTERVAL = 12;

@@ -1,7 +1,8 @@
 // Owns eth_getLogs over committed blocks: bounded ranges, skipped by bloom, matched by address and topics.
 
 import { type Result, fault, success } from '../base/fault.ts';
-import type { ChainLimits, Log, LogFilter, RawLog } from './api.ts';
+import type { Log, LogFilter, RawLog } from './api.ts';
+import type { ChainLimits } from './limits.ts';
 import type { Ledger } from './ledger.ts';
 import { bloomMayHold } from './receipt.ts';
 
@@ -23,7 +24,7 @@ function bloomMayMatch(bloom: `0x${string}`, filter: LogFilter): boolean {
 }
 
 export async function queryLogs(
-  ledger: Ledger,
+  ledger: Pick<Ledger, 'header' | 'receipts'>,
   head: number,
   filter: LogFilter,
   limits: Pick<ChainLimits, 'logsRange' | 'logsResults' | 'logsCriteria'>,

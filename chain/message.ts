@@ -13,12 +13,12 @@ import type {
   CallOutcome,
   CallOverrides,
   CallRequest,
-  ChainLimits,
   Hash,
   Header,
   RawLog,
   TraceListener,
 } from './api.ts';
+import type { ChainLimits } from './limits.ts';
 import { evmAddress, executionBlock, type Machine, rawLogs } from './evm.ts';
 import { settle } from './execute.ts';
 import { floorGas, intrinsicGas } from './gas.ts';
@@ -127,12 +127,15 @@ async function charge(journal: StateJournal, from: Address, fee: bigint, request
   return null;
 }
 
-async function overrideState(journal: StateJournal, overrides: NonNullable<CallOverrides['state']>): Promise<void> {
+export async function overrideState(
+  journal: StateJournal,
+  overrides: NonNullable<CallOverrides['state']>,
+): Promise<void> {
   for (const [name, override] of Object.entries(overrides)) {
     const address = name.toLowerCase() as Address;
     if (override.code !== undefined) await journal.putCode(evmAddress(address), override.code);
     const account = (await journal.account(address)) ?? EMPTY_ACCOUNT;
-    const nonce = override.nonce === undefined ? account.nonce : BigInt(override.nonce);
+    const nonce = override.nonce ?? account.nonce;
     journal.setAccount(address, { ...account, nonce, balance: override.balance ?? account.balance });
     if (override.state !== undefined) await journal.clearStorage(evmAddress(address));
     const slots = { ...override.state, ...override.stateDiff };
@@ -146,10 +149,17 @@ function blockOf(machine: Machine, header: Header, price: bigint, overrides?: Ca
 }
 
 /** EIP-2929, 2930, 3651: what is warm before the first opcode. */
-function warm(machine: Machine, block: Block, from: Address, request: CallRequest, list: boolean): void {
+export function warm(
+  machine: Machine,
+  block: Block,
+  from: Address,
+  request: CallRequest,
+  list: boolean,
+  precompiles: Iterable<string> = machine.evm.precompiles.keys(),
+): void {
   const { journal } = machine.evm;
   if (list) journal.startReportingAccessList();
-  for (const [address] of machine.evm.precompiles) journal.addAlwaysWarmAddress(address);
+  for (const address of precompiles) journal.addAlwaysWarmAddress(address);
   journal.addAlwaysWarmAddress(from);
   if (request.to != null) journal.addAlwaysWarmAddress(request.to);
   journal.addAlwaysWarmAddress(block.header.coinbase.toString());
@@ -168,7 +178,7 @@ function touchedList(machine: Machine): AccessListItem[] {
 }
 
 /** EIP-3529: at most a fifth of the gas comes back. */
-const REFUND_QUOTIENT = 5n;
+export const REFUND_QUOTIENT = 5n;
 
 function finish(result: EVMResult, owed: bigint, floor: bigint, request: CallRequest): Omit<Ran, 'list'> {
   const { execResult } = result;

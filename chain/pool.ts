@@ -3,10 +3,11 @@
 import { equal, toHex } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import { type AccountRecord, EMPTY_ACCOUNT, EMPTY_CODE_HASH } from './account.ts';
-import type { Address, ChainLimits, Hash, PoolContent, Transaction, TransactionPool } from './api.ts';
+import type { Address, Hash, PoolContent, Transaction, TransactionPool } from './api.ts';
+import type { ChainLimits } from './limits.ts';
 import { floorGas, intrinsicGas } from './gas.ts';
 import { INIT_CODE_BYTES } from './limits.ts';
-import { effectiveTip, decodeTransaction, maximumCost } from './transaction.ts';
+import { BLOB_TYPE, effectiveTip, decodeTransaction, maximumCost } from './transaction.ts';
 
 /** What the pool reads of the head. */
 export type PoolState = Readonly<{
@@ -69,6 +70,7 @@ class Pool {
         limit,
       });
     }
+    if (raw[0] === BLOB_TYPE) return fault('unsupportedType', 'transaction type not supported');
     const decoded = decodeTransaction(raw);
     if (!decoded.ok) return decoded;
     const transaction = decoded.value;

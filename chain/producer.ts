@@ -9,13 +9,13 @@ import type {
   BlockRecord,
   BuildRequest,
   Candidate,
-  ChainLimits,
   Hash,
   Header,
   SystemHooks,
   Transaction,
   Withdrawal,
 } from './api.ts';
+import type { ChainLimits } from './limits.ts';
 import { blockRecord, certificateRoot, decodeBlock, encodeBlock, withdrawalRlp } from './block-codec.ts';
 import type { Machine } from './evm.ts';
 import { type Contents, type Execution, execute, type Room } from './execute.ts';

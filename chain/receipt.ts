@@ -2,7 +2,7 @@
 
 import { fromHex, toHex } from '../base/bytes.ts';
 import { check, present } from '../base/check.ts';
-import type { Address, BlockRecord, Log, RawLog, Receipt } from './api.ts';
+import type { Address, BlockRecord, Hash, Log, RawLog, Receipt } from './api.ts';
 import { keccak256 } from './keccak.ts';
 import { decodeRlp, encodeRlp, type Item, ListReader, minimal } from './rlp.ts';
 import { effectiveGasPrice } from './transaction.ts';
@@ -14,7 +14,13 @@ export type Outcome = Readonly<{
   gasUsed: bigint;
   contractAddress: Address | null;
   logs: readonly RawLog[];
+  /** As in Receipt: only of imported chains. */
+  stateRoot?: Hash;
+  blobGas?: Receipt['blobGas'];
 }>;
+
+/** keccak256("Transfer(address,address,uint256)"): ERC-20 and ERC-721 alike. */
+export const TRANSFER_TOPIC: Hash = toHex(keccak256(Buffer.from('Transfer(address,address,uint256)')));
 
 const BLOOM_BYTES = 256;
 
@@ -55,15 +61,17 @@ function logItems(logs: readonly RawLog[]): Item[] {
   return logs.map((log) => [fromHex(log.address), log.topics.map(fromHex), log.data]);
 }
 
-/** Bytes in the receipts trie: [status, cumulative gas, bloom, logs], after the type byte of typed transactions. */
+/** Bytes in the receipts trie: [status, cumulative gas, bloom, logs], after the type byte of typed transactions. A state
+ * root stands in place of the status before Byzantium. */
 export function receiptRlp(
   type: number,
-  status: 0 | 1,
+  status: 0 | 1 | Hash,
   cumulative: bigint,
   bloom: Uint8Array,
   logs: readonly RawLog[],
 ): Uint8Array {
-  const body = encodeRlp([minimal(status), minimal(cumulative), bloom, logItems(logs)]);
+  const outcome = typeof status === 'string' ? fromHex(status) : minimal(status);
+  const body = encodeRlp([outcome, minimal(cumulative), bloom, logItems(logs)]);
   if (type === 0) return body;
   const out = new Uint8Array(1 + body.length);
   out[0] = type;
@@ -103,6 +111,8 @@ export function receiptViews(block: BlockRecord, outcomes: readonly Outcome[]): 
       contractAddress: outcome.contractAddress,
       logs,
       logsBloom: toHex(logsBloom(outcome.logs)),
+      ...(outcome.blobGas === undefined ? {} : { blobGas: outcome.blobGas }),
+      ...(outcome.stateRoot === undefined ? {} : { stateRoot: outcome.stateRoot }),
     };
   });
 }

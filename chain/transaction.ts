@@ -1,6 +1,6 @@
-// Owns signed transactions: strict decoding of types 0, 1, 2 and 4, their hash, and sender recovery.
+// Owns signed transactions: strict decoding of types 0 to 4, their hash, and sender recovery.
 
-import { concat, type Hex, toHex, u256be } from '../base/bytes.ts';
+import { concat, fromHex, type Hex, toHex, u256be } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import { addressOf, secp256k1 } from '../base/keys.ts';
 import type { AccessListItem, Address, Authorization, Transaction } from './api.ts';
@@ -9,9 +9,13 @@ import { decodeRlp, encodeRlp, type Item, ListReader, minimal } from './rlp.ts';
 
 /** Half the group order of secp256k1 (EIP-2). */
 const HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0n;
+/** EIP-4844: readable in imported chains, refused by pool and blocks, for nobody would carry the sidecars. */
+export const BLOB_TYPE = 3;
 const MAX_NONCE = 2n ** 53n - 1n;
 
-type Unsigned = Omit<Transaction, 'from' | 'hash' | 'raw'>;
+type Fields = Omit<Transaction, 'from' | 'hash' | 'raw'>;
+/** What a transaction says before it is signed, and by whom it is meant to be. */
+export type Unsigned = Omit<Transaction, 'hash' | 'raw' | 'v' | 'r' | 's'>;
 
 /** The transaction with its sender, or a Fault naming the field. `from` spares the recovery when it is known. */
 export function decodeTransaction(given: Uint8Array, from?: Address): Result<Transaction> {
@@ -30,7 +34,7 @@ export function decodeTransaction(given: Uint8Array, from?: Address): Result<Tra
   return success({ ...fields, from: sender, hash: toHex(keccak256(raw)), raw });
 }
 
-type Decoded = Readonly<{ fields: Unsigned; digest: Uint8Array }>;
+type Decoded = Readonly<{ fields: Fields; digest: Uint8Array }>;
 
 function malformed(field: string): Fault {
   return fault('badTransaction', `transaction.${field}: malformed`, { field });
@@ -70,11 +74,11 @@ function decodeLegacy(raw: Uint8Array): Result<Decoded> {
   });
 }
 
-const FIELD_COUNT: Readonly<Record<number, number>> = { 1: 11, 2: 12, 4: 13 };
+const FIELD_COUNT: Readonly<Record<number, number>> = { 1: 11, 2: 12, 3: 14, 4: 13 };
 
 function decodeTyped(type: number, raw: Uint8Array): Result<Decoded> {
   const count = FIELD_COUNT[type];
-  if (count === undefined || (type !== 1 && type !== 2 && type !== 4)) {
+  if (count === undefined || (type !== 1 && type !== 2 && type !== 3 && type !== 4)) {
     return fault('unsupportedType', 'transaction type not supported', { type });
   }
   const items = decodeRlp(raw.subarray(1));
@@ -90,8 +94,9 @@ function decodeTyped(type: number, raw: Uint8Array): Result<Decoded> {
   const input = read.bytes('input');
   const accessList = accessListOf(read.list('accessList'), read);
   const authorizationList = type === 4 ? authorizationsOf(read.list('authorizationList'), read) : null;
+  const blobs = type === 3 ? blobFields(read) : {};
   const signature = { v: read.integer('yParity', 1), r: read.integer('r'), s: read.integer('s') };
-  if (type === 4 && to === null) read.fail('to');
+  if ((type === 3 || type === 4) && to === null) read.fail('to');
   if (authorizationList?.length === 0) read.fail('authorizationList');
   if (read.bad !== null) return malformed(read.bad);
   if (first !== null && first > second) {
@@ -112,6 +117,7 @@ function decodeTyped(type: number, raw: Uint8Array): Result<Decoded> {
       input,
       accessList,
       authorizationList,
+      ...blobs,
       ...signature,
       gasPrice: type === 1 ? second : null,
       maxFeePerGas: type === 1 ? null : second,
@@ -153,6 +159,18 @@ function accessListOf(items: readonly Item[], read: ListReader): AccessListItem[
   return out;
 }
 
+/** EIP-4844. */
+function blobFields(read: ListReader): Pick<Transaction, 'maxFeePerBlobGas' | 'blobVersionedHashes'> {
+  const maxFeePerBlobGas = read.integer('maxFeePerBlobGas');
+  const blobVersionedHashes: Hex[] = [];
+  for (const hash of read.list('blobVersionedHashes')) {
+    if (!(hash instanceof Uint8Array) || hash.length !== 32) read.fail('blobVersionedHashes');
+    else blobVersionedHashes.push(toHex(hash));
+  }
+  if (blobVersionedHashes.length === 0) read.fail('blobVersionedHashes');
+  return { maxFeePerBlobGas, blobVersionedHashes };
+}
+
 function authorizationsOf(items: readonly Item[], read: ListReader): Authorization[] {
   const out: Authorization[] = [];
   for (const item of items) {
@@ -174,13 +192,38 @@ function authorizationsOf(items: readonly Item[], read: ListReader): Authorizati
   return out;
 }
 
-function legacyParity(fields: Unsigned): number {
+function legacyParity(fields: Fields): number {
   return Number(fields.chainId === null ? fields.v - 27n : fields.v - 35n - 2n * fields.chainId);
 }
 
 function recover(digest: Uint8Array, r: bigint, s: bigint, parity: number): Address | null {
   const key = secp256k1.recover(digest, concat(u256be(r), u256be(s)), parity);
   return key === null ? null : addressOf(key);
+}
+
+/** A transaction without a signature, as simulated blocks hold them: v, r and s are 0. Types 0, 2 and 3. */
+export function unsignedTransaction(fields: Unsigned): Transaction {
+  const { type, to, input } = fields;
+  const nothing = new Uint8Array(0);
+  const core: Item[] = [minimal(fields.gas), to === null ? nothing : fromHex(to), minimal(fields.value), input];
+  const list = (fields.accessList ?? []).map((item): Item => [fromHex(item.address), item.storageKeys.map(fromHex)]);
+  const blobs =
+    type === 3 ? [minimal(fields.maxFeePerBlobGas ?? 0n), (fields.blobVersionedHashes ?? []).map(fromHex)] : [];
+  const items: Item[] =
+    type === 0
+      ? [minimal(fields.nonce), minimal(fields.gasPrice ?? 0n), ...core]
+      : [
+          minimal(fields.chainId ?? 0n),
+          minimal(fields.nonce),
+          minimal(fields.maxPriorityFeePerGas ?? 0n),
+          minimal(fields.maxFeePerGas ?? 0n),
+          ...core,
+          list,
+          ...blobs,
+        ];
+  const body = encodeRlp([...items, nothing, nothing, nothing]);
+  const raw = type === 0 ? body : concat(Uint8Array.of(type), body);
+  return { ...fields, v: 0n, r: 0n, s: 0n, raw, hash: toHex(keccak256(raw)) };
 }
 
 /** What one gas costs the sender at this base fee; the sender can pay at least the base fee. */

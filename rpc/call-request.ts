@@ -92,14 +92,15 @@ function stateOverrides(value: unknown, where: string, limits: RpcLimits): Reado
   return overrides;
 }
 
-function stateOverride(value: unknown, where: string, limits: RpcLimits): StateOverride {
+/** One account's entry of an override set. */
+export function stateOverride(value: unknown, where: string, limits: RpcLimits): StateOverride {
   const wanted = object(value, where);
   const override: Writable<StateOverride> = {};
   if (!absent(wanted.movePrecompileToAddress)) {
     throw invalidParams(`invalid ${where}.movePrecompileToAddress: not supported`);
   }
   if (!absent(wanted.balance)) override.balance = quantity(wanted.balance, `${where}.balance`);
-  if (!absent(wanted.nonce)) override.nonce = small(wanted.nonce, `${where}.nonce`);
+  if (!absent(wanted.nonce)) override.nonce = quantity(wanted.nonce, `${where}.nonce`, 64);
   if (!absent(wanted.code)) override.code = data(wanted.code, `${where}.code`);
   if (!absent(wanted.state)) override.state = slots(wanted.state, `${where}.state`, limits);
   if (!absent(wanted.stateDiff)) override.stateDiff = slots(wanted.stateDiff, `${where}.stateDiff`, limits);
@@ -119,7 +120,7 @@ function slots(value: unknown, where: string, limits: RpcLimits): Readonly<Recor
   return out;
 }
 
-function blockOverride(value: unknown, where: string): BlockOverride {
+export function blockOverride(value: unknown, where: string): BlockOverride {
   const wanted = object(value, where);
   const override: Writable<BlockOverride> = {};
   const field = (...names: readonly string[]): Readonly<{ value: unknown; at: string }> | null => {

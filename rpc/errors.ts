@@ -18,6 +18,18 @@ const rpcCodes: ReadonlyMap<string, number> = new Map([
   ['timeout', -32002],
   ['replyTooLarge', -32003],
   ['rateLimited', -32005],
+  // eth_simulateV1 (execution-apis).
+  ['simulatedNonceTooLow', -38010],
+  ['simulatedNonceTooHigh', -38011],
+  ['simulatedFeeTooLow', -38012],
+  ['simulatedIntrinsicGas', -38013],
+  ['simulatedFunds', -38014],
+  ['simulatedGasLimit', -38015],
+  ['simulatedBlockNumber', -38020],
+  ['simulatedTimestamp', -38021],
+  ['simulatedMove', -38023],
+  ['simulatedInitCode', -38025],
+  ['simulatedLimit', -38026],
 ]);
 
 const httpStatuses: ReadonlyMap<string, number> = new Map([

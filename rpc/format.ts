@@ -1,7 +1,7 @@
 // Owns the JSON forms of the chain's records: blocks, transactions, receipts, logs, as the Ethereum JSON-RPC specifies them.
 
 import { type Hex, toHex } from '../base/bytes.ts';
-import type { BlockRecord, Header, Log, Receipt, Transaction, TransactionRecord } from '../chain/api.ts';
+import type { BlockRecord, Header, Log, Receipt, Transaction, TransactionRecord, Withdrawal } from '../chain/api.ts';
 
 /** QUANTITY: hex without leading zeros. */
 export function quantityOf(value: bigint | number): Hex {
@@ -29,13 +29,21 @@ export function headerJson(header: Header, hash: Hex): Json {
     gasUsed: quantityOf(header.gasUsed),
     timestamp: quantityOf(header.timestamp),
     mixHash: header.mixHash,
-    baseFeePerGas: quantityOf(header.baseFeePerGas),
-    withdrawalsRoot: header.withdrawalsRoot,
-    blobGasUsed: quantityOf(header.blobGasUsed),
-    excessBlobGas: quantityOf(header.excessBlobGas),
-    parentBeaconBlockRoot: header.parentBeaconBlockRoot,
-    requestsHash: header.requestsHash,
+    ...laterFields(header),
   };
+}
+
+/** Fields that forks appended: all are there, but in blocks of a chain imported from before them. */
+function laterFields(header: Partial<Header>): Json {
+  const json: Record<string, unknown> = {};
+  for (const field of ['baseFeePerGas', 'blobGasUsed', 'excessBlobGas'] as const) {
+    const value = header[field];
+    if (value !== undefined) json[field] = quantityOf(value);
+  }
+  for (const field of ['withdrawalsRoot', 'parentBeaconBlockRoot', 'requestsHash'] as const) {
+    if (header[field] !== undefined) json[field] = header[field];
+  }
+  return json;
 }
 
 /** A block object; `full` puts whole transactions where their hashes stand otherwise. */
@@ -47,12 +55,16 @@ export function blockJson(block: BlockRecord, full: boolean): Json {
     transactions: block.transactions.map((transaction, index) =>
       full ? minedJson(placed(transaction, block, index)) : transaction.hash,
     ),
-    withdrawals: block.withdrawals.map((withdrawal) => ({
-      index: quantityOf(withdrawal.index),
-      validatorIndex: quantityOf(withdrawal.validatorIndex),
-      address: withdrawal.address,
-      amount: quantityOf(withdrawal.amount),
-    })),
+    ...(block.header.withdrawalsRoot === undefined ? {} : { withdrawals: block.withdrawals.map(withdrawalJson) }),
+  };
+}
+
+function withdrawalJson(withdrawal: Withdrawal): Json {
+  return {
+    index: quantityOf(withdrawal.index),
+    validatorIndex: quantityOf(withdrawal.validatorIndex),
+    address: withdrawal.address,
+    amount: quantityOf(withdrawal.amount),
   };
 }
 
@@ -119,6 +131,8 @@ function bodyJson(transaction: Transaction, gasPrice: bigint): Json {
     json.maxPriorityFeePerGas = quantityOf(transaction.maxPriorityFeePerGas);
   }
   if (transaction.accessList !== null) json.accessList = transaction.accessList;
+  if (transaction.maxFeePerBlobGas !== undefined) json.maxFeePerBlobGas = quantityOf(transaction.maxFeePerBlobGas);
+  if (transaction.blobVersionedHashes !== undefined) json.blobVersionedHashes = transaction.blobVersionedHashes;
   if (transaction.authorizationList !== null) {
     json.authorizationList = transaction.authorizationList.map((item) => ({
       chainId: quantityOf(item.chainId),
@@ -156,7 +170,10 @@ export function receiptJson(receipt: Receipt): Json {
     from: receipt.from,
     to: receipt.to,
     type: quantityOf(receipt.type),
-    status: quantityOf(receipt.status),
+    ...(receipt.stateRoot === undefined ? { status: quantityOf(receipt.status) } : { root: receipt.stateRoot }),
+    ...(receipt.blobGas === undefined
+      ? {}
+      : { blobGasUsed: quantityOf(receipt.blobGas.used), blobGasPrice: quantityOf(receipt.blobGas.price) }),
     cumulativeGasUsed: quantityOf(receipt.cumulativeGasUsed),
     gasUsed: quantityOf(receipt.gasUsed),
     effectiveGasPrice: quantityOf(receipt.effectiveGasPrice),

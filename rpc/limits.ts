@@ -72,6 +72,11 @@ export const rpcLimits = {
   overrideAccounts: 256,
   overrideSlots: 4_096,
   accessListItems: 1_024,
+  /** Blocks of one eth_simulateV1 as given (the chain bounds them with their gaps), and what one of them may hold. */
+  simulatedBlocks: 1_024,
+  simulatedCalls: 5_000,
+  simulatedWithdrawals: 256,
+  simulatedBlobs: 16,
   /** Struct logs of one trace and calls of one call trace. */
   traceSteps: 50_000,
   traceCalls: 10_000,

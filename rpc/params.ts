@@ -41,13 +41,15 @@ function text(value: unknown, where: string): string {
   return value;
 }
 
-/** QUANTITY up to 256 bits. */
-export function quantity(value: unknown, where: string): bigint {
+/** QUANTITY up to 256 bits, or fewer where asked for. */
+export function quantity(value: unknown, where: string, bits = 256): bigint {
   const hex = text(value, where);
   if (hex === '0x') throw bad(where, 'hex string "0x"');
   if (!LOOSE_QUANTITY.test(hex)) throw bad(where, 'not a hex number of at most 256 bits');
   if (!QUANTITY.test(hex)) throw bad(where, 'hex number with leading zero digits');
-  return BigInt(hex);
+  const big = BigInt(hex);
+  if (big >> BigInt(bits) > 0n) throw bad(where, `hex number of more than ${bits} bits`);
+  return big;
 }
 
 /** QUANTITY that fits a safe integer. */

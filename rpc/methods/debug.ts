@@ -66,8 +66,8 @@ export const debugMethods: MethodTable = {
     async run(context, params) {
       const block = await rawBlock(context, params);
       const receipts = (await context.chain.receipts(block.header.number)) ?? [];
-      return receipts.map(({ type, status, cumulativeGasUsed, logsBloom, logs }) =>
-        toHex(receiptRlp(type, status, cumulativeGasUsed, fromHex(logsBloom), logs)),
+      return receipts.map(({ type, status, stateRoot, cumulativeGasUsed, logsBloom, logs }) =>
+        toHex(receiptRlp(type, stateRoot ?? status, cumulativeGasUsed, fromHex(logsBloom), logs)),
       );
     },
   },

@@ -9,6 +9,7 @@ import { learningMethods } from './learning.ts';
 import { logMethods } from './log.ts';
 import type { Method, MethodTable } from './method.ts';
 import { nodeMethods } from './node.ts';
+import { simulateMethods } from './simulate.ts';
 import { stateMethods } from './state.ts';
 import { transactionMethods } from './transaction.ts';
 import { txpoolMethods } from './txpool.ts';
@@ -19,6 +20,7 @@ const tables: readonly MethodTable[] = [
   stateMethods,
   transactionMethods,
   callMethods,
+  simulateMethods,
   logMethods,
   txpoolMethods,
   debugMethods,

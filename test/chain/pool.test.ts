@@ -5,7 +5,8 @@ import { createLegacyTx } from '@ethereumjs/tx';
 import { toHex } from '../../base/bytes.ts';
 import { ONE_POL } from '../../base/units.ts';
 import { createCommon } from '../../chain/evm.ts';
-import type { Chain, ChainLimits } from '../../chain/api.ts';
+import type { Chain } from '../../chain/api.ts';
+import type { ChainLimits } from '../../chain/limits.ts';
 import { alice, bob, CHAIN_ID, key, mine, signed, signedRaw, type Send, testChain, type Key } from './support.ts';
 
 const GWEI = 1_000_000_000n;
