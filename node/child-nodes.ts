@@ -17,7 +17,7 @@ export type ChildNode = Readonly<{
   ended: Promise<number | string>;
 }>;
 
-/** Starts one node; its log goes to a file. `nodePath` is another Node binary when one is wanted. */
+/** Starts one node that ends when this process does; its log goes to a file. `nodePath` is another Node binary when one is wanted. */
 export function startChildNode(options: {
   name: string;
   configFile: string;
@@ -29,8 +29,8 @@ export function startChildNode(options: {
   const log = createWriteStream(options.logFile, { flags: 'a' });
   const child = spawn(
     options.nodePath ?? process.execPath,
-    [command, 'run', '--config-file', options.configFile, ...(options.flags ?? [])],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.environment }, detached: true },
+    [command, 'run', '--config-file', options.configFile, '--stop-with-input', ...(options.flags ?? [])],
+    { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...options.environment }, detached: true },
   );
   child.stdout?.pipe(log, { end: false });
   child.stderr?.pipe(log, { end: false });

@@ -43,6 +43,8 @@ export type LearningOptions = Readonly<{
   sender: ProtocolSender;
   clock: Clock;
   log: Logger;
+  /** False while peers are blocks ahead: a node that catches up only follows, it does not act. */
+  caughtUp: () => boolean;
   /** Ends waiting for peers when the node stops first. */
   signal: AbortSignal;
   /** For trying attacks in tests: changes what this trainer commits. */
@@ -212,7 +214,7 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
     log,
   });
   const { description } = await agents.chatThread.hello();
-  const heads = followHeads({ chain, history, agents, sender, isAuthority: options.isAuthority, log });
+  const heads = followHeads({ chain, history, agents, sender, caughtUp: options.caughtUp, log });
   await heads.catchUp();
   return {
     history,
@@ -238,10 +240,10 @@ function followHeads(parts: {
   history: LearningHistory;
   agents: Agents;
   sender: ProtocolSender;
-  isAuthority: boolean;
+  caughtUp: () => boolean;
   log: Logger;
 }): HeadFollower {
-  const { chain, history, agents, sender, log } = parts;
+  const { chain, history, agents, sender, caughtUp, log } = parts;
   const { keeper, trainer, auditor } = agents;
   let queue: Promise<void> = Promise.resolve();
   let waiting = 0;
@@ -265,7 +267,7 @@ function followHeads(parts: {
     const events = systemEvents(event);
     history.apply(event.block.header.number, events);
     waiting--;
-    if (waiting === 0) await act(event, events);
+    if (waiting === 0 && caughtUp()) await act(event, events);
     else {
       await sender.onHead(event);
       await auditor?.onHead(null, systemView(chain), events);
@@ -294,7 +296,7 @@ function followHeads(parts: {
       }
       const running = events.value.filter((event) => 'round' in event && event.round === record.round);
       queue = queue
-        .then(() => act(null, running))
+        .then(() => (caughtUp() ? act(null, running) : auditor?.onHead(null, systemView(chain), running)))
         .catch((error: unknown) => log.error('catching up', { reason: String(error) }));
     },
     stop: unsubscribe,

@@ -27,6 +27,7 @@ import { readSecretFile } from './keystore.ts';
 import { GENESIS_FILE_BYTES, PASSWORD_FILE_BYTES } from './limits.ts';
 import type { Logger } from './logger.ts';
 import { type NetworkDefinition, networkDefinition } from './network-definition.ts';
+import { isCaughtUp } from './peer-heights.ts';
 import { createProtocolSender } from './protocol-sender.ts';
 import { type RpcPortsOptions, createRpcPorts } from './rpc-ports.ts';
 import { createTransactionGossip } from './transaction-gossip.ts';
@@ -233,9 +234,22 @@ async function startParts(
 
   const { address, secretKey } = identity;
   const sender = createProtocolSender({ chain, address, secretKey, submit: gossip.submit, log });
+  const caughtUp = (): boolean =>
+    isCaughtUp(
+      chain.head().header.number,
+      peerNode.peers(),
+      driver.status().validators.length,
+      config.boot_nodes.length,
+    );
   const tamper = options.tamper === undefined ? {} : { tamper: options.tamper };
   const abort = new AbortController();
-  const learningStarted = startLearning({ ...shared, ...tamper, sender, signal: abort.signal }).then((begun) => {
+  const learningStarted = startLearning({
+    ...shared,
+    ...tamper,
+    sender,
+    caughtUp,
+    signal: abort.signal,
+  }).then((begun) => {
     learning = begun;
     log.info('learning', { engine: begun.engine, training: config.training_enabled });
     return begun;

@@ -17,6 +17,7 @@ import type { ConsensusDriver } from './consensus-driver.ts';
 import type { Identity } from './identity.ts';
 import type { Learning } from './learning.ts';
 import type { Logger } from './logger.ts';
+import { claimedHeight } from './peer-heights.ts';
 import { VERSION } from './version.ts';
 import { signTransaction } from './wallet.ts';
 
@@ -108,7 +109,7 @@ export function createRpcPorts(options: RpcPortsOptions): RpcPorts {
 
   function node(): NodeInfo {
     const height = chain.head().header.number;
-    const highest = peerNode.peers().reduce((most, { status }) => Math.max(most, status.height), height);
+    const highest = Math.max(height, claimedHeight(peerNode.peers(), authorities().length));
     return {
       nodeId: config.node_id,
       address: identity.address,

@@ -1,0 +1,34 @@
+import test from 'ava';
+import type { PeerView } from '../../net/api.ts';
+import { claimedHeight, isCaughtUp } from '../../node/peer-heights.ts';
+
+const peer = (height: number, isAuthority = true): PeerView => ({
+  peer: `peer-${height}`,
+  direction: 'inbound',
+  remoteAddress: '',
+  listenAddresses: [],
+  status: { height, headHash: '0x', role: 'regular', apiUrl: '' },
+  authority: isAuthority ? '0x' : null,
+  roundTripMs: null,
+  penalty: 0,
+  connectedSinceMs: 0,
+});
+
+test('a height counts when f + 1 authorities claim it, so one liar of four moves nothing', (t) => {
+  t.is(claimedHeight([peer(10), peer(11), peer(10 ** 9)], 4), 11);
+  t.is(claimedHeight([peer(10 ** 9)], 4), 0);
+  t.is(claimedHeight([peer(7)], 1), 7);
+  t.is(claimedHeight([peer(5), peer(6), peer(7), peer(8), peer(9), peer(1e12)], 7), 8);
+});
+
+test('claims of others than authorities do not count at all', (t) => {
+  t.is(claimedHeight([peer(10 ** 9, false), peer(10), peer(12), peer(11)], 4), 11);
+});
+
+test('a node is caught up within two blocks, and not before it knows anybody', (t) => {
+  const peers = [peer(12), peer(12), peer(12)];
+  t.true(isCaughtUp(10, peers, 4, 3));
+  t.false(isCaughtUp(9, peers, 4, 3));
+  t.false(isCaughtUp(0, [], 4, 3));
+  t.true(isCaughtUp(0, [], 1, 0));
+});
