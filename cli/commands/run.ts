@@ -7,12 +7,20 @@ import { STOP_MS } from '../../node/limits.ts';
 import { systemClock } from '../../node/clock.ts';
 import { configOptions, flagsOf } from '../config-options.ts';
 
-type Arguments = { 'config-file': string | undefined } & Record<string, unknown>;
+type Arguments = { 'config-file': string | undefined; 'stop-with-input': boolean } & Record<string, unknown>;
 
 export const runCommand: CommandModule<object, Arguments> = {
   command: 'run',
   describe: 'run a node',
-  builder: { ...configOptions, 'config-file': { type: 'string', describe: 'config file' } } as never,
+  builder: {
+    ...configOptions,
+    'config-file': { type: 'string', describe: 'config file' },
+    'stop-with-input': {
+      type: 'boolean',
+      default: false,
+      describe: 'stop when standard input ends, for programs that start nodes',
+    },
+  } as never,
   async handler(args) {
     const { config } = unwrap(
       loadConfig({ file: args['config-file'], flags: flagsOf(args), environment: process.env }),
@@ -25,12 +33,12 @@ export const runCommand: CommandModule<object, Arguments> = {
         ),
       );
     }
-    await runUntilStopped(config);
+    await runUntilStopped(config, args['stop-with-input']);
   },
 };
 
-/** Runs a node until SIGINT or SIGTERM; a second signal ends it at once. */
-export async function runUntilStopped(config: Config): Promise<void> {
+/** Runs a node until SIGINT or SIGTERM, or the end of standard input when asked; a second signal ends it at once. */
+export async function runUntilStopped(config: Config, stopWithInput = false): Promise<void> {
   // Loaded here, so that commands that only ask a node start at once.
   const [{ createLogger }, { startNode }] = await Promise.all([
     import('../../node/logger.ts'),
@@ -76,5 +84,7 @@ export async function runUntilStopped(config: Config): Promise<void> {
     });
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end(signal));
+  // The pipe from a starter that died, even by SIGKILL, ends too: its nodes do not outlive it.
+  if (stopWithInput) process.stdin.once('close', () => end('standard input ended')).resume();
   await new Promise<never>(() => {});
 }

@@ -1,6 +1,8 @@
 // Owns what a stranger's mistakes and malice meet: a start that cannot work ends with one line that names the field and the
 // limit; a running node refuses, says why, and goes on making blocks.
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -339,3 +341,33 @@ test.serial('a peer that fills the mailbox with junk messages is banned while bl
   await reaches(running(), before + 2, 30_000);
   await goesOn(t);
 });
+
+test.serial('a node ends when the program that started it was killed', async (t) => {
+  const module = new URL('../../node/child-nodes.js', import.meta.url);
+  const node = { name: 'orphan', configFile: other().configFile, logFile: join(directory, 'orphan.log') };
+  const code = `
+    const { startChildNode } = await import(${JSON.stringify(module.href)});
+    const child = startChildNode(${JSON.stringify(node)});
+    process.stdout.write(String(child.process.pid));
+    await child.ended;`;
+  const starter = spawn(process.execPath, ['--input-type=module', '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [bytes] = (await once(starter.stdout, 'data')) as [Buffer];
+  const pid = Number(bytes.toString());
+  t.teardown(() => {
+    if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+  });
+  await waitFor('the node answers', 60_000, () => heightOf(other()));
+  starter.kill('SIGKILL');
+  await waitFor('its end', 30_000, async () => (isAlive(pid) ? null : true));
+  t.pass();
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}

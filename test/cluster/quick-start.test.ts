@@ -42,7 +42,11 @@ const trainer = (index: number): FoundedNode => at(AUTHORITIES + index);
 
 function start(node: FoundedNode): void {
   // One trainer computes in WebAssembly whatever the others have: their roots must agree all the same.
-  const flags = node.isAuthority ? [] : node.name === trainer(1).name ? ['--training', '--engine', 'wasm'] : ['--training'];
+  const flags = node.isAuthority
+    ? []
+    : node.name === trainer(1).name
+      ? ['--training', '--engine', 'wasm']
+      : ['--training'];
   children.set(node.name, startProcess(stage, node, flags));
 }
 
