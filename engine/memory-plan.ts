@@ -17,6 +17,8 @@ export type MemoryPlan = Readonly<{
 export const ALIGNMENT = 64;
 /** Query rows that attention handles at once; part of the scratch layout, not of the arithmetic. */
 const ATTENTION_ROWS = 16;
+/** Query heads of one key head that decoding handles at once; likewise. */
+const DECODE_HEADS = 8;
 /** Elements of one partial sum of gradNorm (kernel-spec.md, reductions). */
 const SUM_CHUNK = 4096;
 
@@ -118,7 +120,7 @@ function attentionSlots(groups: number): number {
 
 function scratchBytes({ op, inputs, attrs }: Instruction, dims: Dims, parts: ProgramParts): number {
   const { T = 0, K = 0, N = 0, Q = 0, C = 0, P = 0, R = 0 } = dims;
-  const { batch = 0, seq = 0, heads = 0, kvHeads = 0 } = attrs;
+  const { batch = 0, seq = 0, kvHeads = 0 } = attrs;
   switch (op) {
     case 'linear':
       return packedBytes(T, K) + packedBytes(N, K);
@@ -133,7 +135,7 @@ function scratchBytes({ op, inputs, attrs }: Instruction, dims: Dims, parts: Pro
       return operands + attentionSlots(batch * kvHeads) * 2 * 4 * ATTENTION_ROWS * padded + 8 * ALIGNMENT;
     }
     case 'attentionDecode':
-      return attentionSlots(R * heads) * 4 * roundUp(P, 16);
+      return attentionSlots(R * kvHeads) * DECODE_HEADS * 4 * roundUp(P, 16);
     case 'gradNorm': {
       let chunks = 0;
       for (const id of inputs)

@@ -22,7 +22,7 @@ export type ModelConfig = Readonly<{
 }>;
 
 /** Added to the mean square in every RMSNorm. */
-const NORM_EPS = 1e-5;
+export const NORM_EPS = 1e-5;
 
 /** Matrices are [in, out]: a linear layer is x [T, in] times w. Decay says whether AdamW shrinks it. */
 export type Parameter = Readonly<{

@@ -18,14 +18,20 @@ function nameOf(tokenizer: Tokenizer, id: number): string {
   return Array.from(tokenizer.bytesOf(id), (byte) => BYTE_NAMES[byte] ?? '').join('');
 }
 
+/** Written forms of all ids in order, and of the merges: what exports hold. */
+export function tokenNames(tokenizer: Tokenizer): Readonly<{ tokens: readonly string[]; merges: readonly string[] }> {
+  const names = Array.from({ length: tokenizer.vocab - SPECIAL_TOKENS.length }, (_, id) => nameOf(tokenizer, id));
+  const merges = tokenizer.merges.map(([left, right]) => `${names[left]} ${names[right]}`);
+  return { tokens: [...names, ...SPECIAL_TOKENS], merges };
+}
+
 /**
  * The text of tokenizer.json. The vocabulary is written by hand in id order: as properties of an object, the tokens
  * "0" to "9" would come first, and readers that number by position would be wrong.
  */
 export function huggingFaceTokenizer(tokenizer: Tokenizer): string {
-  const names = Array.from({ length: tokenizer.vocab - SPECIAL_TOKENS.length }, (_, id) => nameOf(tokenizer, id));
-  const entries = [...names, ...SPECIAL_TOKENS].map((name, id) => `${JSON.stringify(name)}:${id}`);
-  const merges = tokenizer.merges.map(([left, right]) => `${names[left]} ${names[right]}`);
+  const { tokens, merges } = tokenNames(tokenizer);
+  const entries = tokens.map((name, id) => `${JSON.stringify(name)}:${id}`);
   const added = SPECIAL_TOKENS.map((content) => ({
     id: tokenizer.special[content],
     content,

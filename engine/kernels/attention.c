@@ -236,20 +236,55 @@ static void k_attention_grad(Context *ctx, const int32_t *w) {
   }
 }
 
-// dots[r] = ascending sum over d of query[d] times rounded key r, a lane for each of up to ROWS keys.
-static int32_t sixteen_keys(In keys, int64_t stride, int64_t count, int64_t width, In query, Out dots) {
-  float turned[256 * ROWS], row[256], acc[ROWS] = {0};
+#define DECODE_HEADS 8
+
+// to[d][r] = rounded key r, for up to ROWS keys; zero beyond `count`.
+static int32_t turn_keys(In keys, int64_t stride, int64_t count, int64_t width, Out to) {
+  float row[256];
   int32_t most = 0;
   for (int64_t r = 0; r < ROWS; r++) {
     if (r < count) {
       int32_t seen = round_row(keys + r * stride, row, width);
       most = seen > most ? seen : most;
     }
-    for (int64_t d = 0; d < width; d++) turned[d * ROWS + r] = r < count ? row[d] : 0.0f;
+    for (int64_t d = 0; d < width; d++) to[d * ROWS + r] = r < count ? row[d] : 0.0f;
   }
+  return most;
+}
+
+// Ascending sums over d, a lane for each key.
+static void dot_keys(In query, In turned, int64_t width, Out dots) {
+  float acc[ROWS] = {0};
   for (int64_t d = 0; d < width; d++)
     for (int r = 0; r < ROWS; r++) acc[r] = acc[r] + query[d] * turned[d * ROWS + r];
   __builtin_memcpy(dots, acc, sizeof acc);
+}
+
+// Up to DECODE_HEADS query heads of one key head at one position: keys and values are rounded once for all of them.
+static int32_t decode_heads(In q, In keys, In values, int64_t stride, int64_t n, int64_t width, int64_t heads, float *s, int64_t padded, Out out) {
+  float query[DECODE_HEADS][256], turned[256 * ROWS], row[256], max, reciprocal[DECODE_HEADS], scale = score_scale(width);
+  int32_t most = 0, seen;
+  for (int64_t h = 0; h < heads; h++) {
+    seen = round_row(q + h * width, query[h], width);
+    most = seen > most ? seen : most;
+  }
+  for (int64_t j = 0; j < n; j += ROWS) {
+    seen = turn_keys(keys + j * stride, stride, n - j < ROWS ? n - j : ROWS, width, turned);
+    most = seen > most ? seen : most;
+    for (int64_t h = 0; h < heads; h++) dot_keys(query[h], turned, width, s + h * padded + j);
+  }
+  for (int64_t h = 0; h < heads; h++) soften(s + h * padded, n, scale, &max, &reciprocal[h]);
+  __builtin_memset(out, 0, heads * width * 4);
+  for (int64_t j = 0; j < n; j++) {
+    seen = round_row(values + j * stride, row, width);
+    most = seen > most ? seen : most;
+    for (int64_t h = 0; h < heads; h++) {
+      float weight = s[h * padded + j];
+      for (int64_t d = 0; d < width; d++) out[h * width + d] = out[h * width + d] + weight * row[d];
+    }
+  }
+  for (int64_t h = 0; h < heads; h++)
+    for (int64_t d = 0; d < width; d++) out[h * width + d] = out[h * width + d] * reciprocal[h];
   return most;
 }
 
@@ -259,35 +294,20 @@ static void k_attention_decode(Context *ctx, const int32_t *w) {
   const int32_t *slot = at(ctx, w[3]), *pos = at(ctx, w[4]);
   float *out = at(ctx, w[5]);
   int64_t R = w[6], heads = w[7], kv = w[8], width = w[9], slots = w[10], P = w[11], lo, hi;
-  float scale = score_scale(width);
-  share(ctx, R * heads, 1, &lo, &hi);
-  float *s = (float *)at(ctx, w[12]) + slot_of(ctx, R * heads, lo) * ((P + 15) / 16 * 16);
+  int64_t group = heads / kv, padded = (P + 15) / 16 * 16;
+  share(ctx, R * kv, 1, &lo, &hi);
+  float *s = (float *)at(ctx, w[12]) + slot_of(ctx, R * kv, lo) * DECODE_HEADS * padded;
   for (int64_t task = lo; task < hi; task++) {
-    int64_t r = task / heads, h = task % heads, g = h / (heads / kv);
+    int64_t r = task / kv, g = task % kv;
     if ((uint32_t)slot[r] >= (uint32_t)slots || (uint32_t)pos[r] >= (uint32_t)P) {
       fail(ctx, REASON_BAD_INDEX);
       continue;
     }
     int64_t n = pos[r] + 1, stride = kv * width, base = slot[r] * P * stride + g * width;
-    float query[256], row[256], sum[256], max, reciprocal;
-    int32_t most = round_row(q + task * width, query, width);
-    for (int64_t j = 0; j < n; j += ROWS) {
-      float dots[ROWS] = {0};
-      int64_t keys = n - j < ROWS ? n - j : ROWS;
-      int32_t seen = sixteen_keys(kc + base + j * stride, stride, keys, width, query, dots);
-      most = seen > most ? seen : most;
-      __builtin_memcpy(s + j, dots, keys * 4);
+    for (int64_t h = 0; h < group; h += DECODE_HEADS) {
+      int64_t some = group - h < DECODE_HEADS ? group - h : DECODE_HEADS, first = (r * heads + g * group + h) * width;
+      check_bf16(ctx, decode_heads(q + first, kc + base, vc + base, stride, n, width, some, s, padded, out + first));
+      check_finite(ctx, out + first, some * width);
     }
-    soften(s, n, scale, &max, &reciprocal);
-    for (int64_t d = 0; d < width; d++) sum[d] = 0.0f;
-    for (int64_t j = 0; j < n; j++) {
-      int32_t seen = round_row(vc + base + j * stride, row, width);
-      most = seen > most ? seen : most;
-      for (int64_t d = 0; d < width; d++) sum[d] = sum[d] + s[j] * row[d];
-    }
-    float *to = out + task * width;
-    for (int64_t d = 0; d < width; d++) to[d] = sum[d] * reciprocal;
-    check_bf16(ctx, most);
-    check_finite(ctx, to, width);
   }
 }

@@ -65,7 +65,7 @@ INLINE void put_rows512(const __m512i quad[4], int offset, int64_t groups, int w
 INLINE void pack_rows512(Context *ctx, const float *src, int64_t rows, int64_t depth, const int width, const int offset, Noise plain, Packed to) {
   Noise512 noise = noise512_of(plain);
   int64_t groups = groups_of(depth), lo, hi;
-  share(ctx, (rows + 63) / 64 * 64, width, &lo, &hi);
+  share(ctx, (rows + width - 1) / width * width, width, &lo, &hi);
   for (int64_t line = lo; line < hi; line += 8) {
     u32_alias *panel = (u32_alias *)(to.values + line / width * (groups * width * DEPTH)) + line % width;
     __m512 inverse[8][2];

@@ -122,7 +122,7 @@ INLINE uint32_t word_of(int32_t a, int32_t b) { return ((uint32_t)a & 0xffff) | 
 INLINE void pack_rows_of(Context *ctx, const float *src, int64_t rows, int64_t depth, const int width, const int offset, Noise noise, Packed to) {
   const int block = width < ROW_LINES ? width : ROW_LINES;
   int64_t groups = groups_of(depth), lo, hi;
-  share(ctx, (rows + 63) / 64 * 64, width, &lo, &hi);
+  share(ctx, (rows + width - 1) / width * width, width, &lo, &hi);
   for (int64_t line = lo; line < hi; line += block) {
     u32_alias *panel = (u32_alias *)(to.values + line / width * (groups * width * DEPTH)) + line % width;
     float inverse[ROW_LINES][32];
