@@ -1,0 +1,149 @@
+// Owns the JSON-RPC benchmark: the same signed transactions against our node, anvil and the Hardhat node, every receipt
+// awaited; reads of balances; the import of a block of 500 transfers. The last line is JSON.
+
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { concat, fromHex, type Hex, toHex, u256be } from '../base/bytes.ts';
+import { keccak256 } from '../base/hash.ts';
+import { createdAddress } from '../chain/transaction.ts';
+import { measureImport } from './import.ts';
+import { balanceReads, makeLoad, makeSenders, nonceOf, sign, transactionsPerSecond, waitFor } from './rpc-load.ts';
+import { freshFolder, type Network, startAnvil, startHardhat, startOurs } from './rpc-peers.ts';
+import { round2 } from './timing.ts';
+
+const CHAIN_ID = 504_177;
+const SENDERS = 10;
+const TRANSFERS = setting('RPC_TRANSFERS', 3_000);
+const TOKENS = setting('RPC_TOKENS', 1_500);
+const READ_MS = 5_000;
+const CONNECTIONS = 32;
+const RECEIVERS = 1_000;
+
+const TOKEN = `
+pragma solidity ^0.8.0;
+contract Token {
+  mapping(address => uint256) public balanceOf;
+  event Transfer(address indexed from, address indexed to, uint256 value);
+  constructor(address[] memory holders) { for (uint256 i = 0; i < holders.length; i++) balanceOf[holders[i]] = 1e24; }
+  function transfer(address to, uint256 value) external returns (bool) {
+    balanceOf[msg.sender] -= value; balanceOf[to] += value;
+    emit Transfer(msg.sender, to, value);
+    return true;
+  }
+}`;
+
+function setting(name: string, otherwise: number): number {
+  const value = Number(process.env[name] ?? otherwise);
+  return Number.isSafeInteger(value) && value > 0 ? value : otherwise;
+}
+
+function tokenCode(holders: readonly Hex[]): Uint8Array {
+  const solc = createRequire(import.meta.url)('solc') as { compile(input: string): string };
+  const settings = {
+    evmVersion: 'cancun',
+    optimizer: { enabled: true },
+    outputSelection: { '*': { '*': ['evm.bytecode.object'] } },
+  };
+  const input = { language: 'Solidity', sources: { 'token.sol': { content: TOKEN } }, settings };
+  const output = JSON.parse(solc.compile(JSON.stringify(input))) as {
+    contracts: Record<string, Record<string, { evm: { bytecode: { object: string } } }>>;
+  };
+  const code = fromHex(`0x${output.contracts['token.sol']?.['Token']?.evm.bytecode.object ?? ''}`);
+  const words = [u256be(32n), u256be(BigInt(holders.length)), ...holders.map((holder) => u256be(BigInt(holder)))];
+  return concat(code, ...words);
+}
+
+function receiver(index: number): Hex {
+  return toHex(keccak256(u256be(BigInt(index % RECEIVERS))).subarray(12));
+}
+
+type Figures = Readonly<{ transfers: number; tokens: number; reads: number; p99Ms: number }>;
+
+export async function measure(network: Network, readMs: number): Promise<Figures> {
+  const { url } = network;
+  const senders = makeSenders(SENDERS);
+  const chainId = BigInt(CHAIN_ID);
+  // The first sender's first transaction makes the token; its address is the same on every node.
+  const holders = senders.map(({ address }) => address);
+  const first = senders[0] as (typeof senders)[number];
+  const create = sign(chainId, first, 0, { to: null, value: 0n, data: tokenCode(holders), gas: 3_000_000n });
+  const warmUp = makeLoad(chainId, senders, [1, ...Array<number>(SENDERS - 1).fill(0)], 20 * SENDERS, (i) => ({
+    to: receiver(i),
+    value: 1n,
+    data: new Uint8Array(0),
+    gas: 21_000n,
+  }));
+  await transactionsPerSecond(url, [[create]]);
+  await waitFor(url, create.hash);
+  await transactionsPerSecond(url, warmUp);
+  const nonces = await Promise.all(holders.map((holder) => nonceOf(url, holder)));
+  const plain = makeLoad(chainId, senders, nonces, TRANSFERS, (i) => ({
+    to: receiver(i),
+    value: 1n,
+    data: new Uint8Array(0),
+    gas: 21_000n,
+  }));
+  const transfers = await transactionsPerSecond(url, plain);
+  const token = createdAddress(fromHex(first.address), 0);
+  const selector = keccak256(Buffer.from('transfer(address,uint256)')).subarray(0, 4);
+  const after = nonces.map((nonce) => nonce + Math.floor(TRANSFERS / SENDERS));
+  const moves = makeLoad(chainId, senders, after, TOKENS, (i) => ({
+    to: token,
+    value: 0n,
+    data: concat(selector, u256be(BigInt(receiver(i))), u256be(1n)),
+    gas: 100_000n,
+  }));
+  const tokens = await transactionsPerSecond(url, moves);
+  const reads = await balanceReads(
+    url,
+    Array.from({ length: 500 }, (_, i) => receiver(i)),
+    CONNECTIONS,
+    readMs,
+  );
+  return { transfers, tokens, reads: reads.perSecond, p99Ms: reads.p99Ms };
+}
+
+async function run(start: Promise<Network | null>, readMs: number): Promise<Figures | null> {
+  const network = await start;
+  if (network === null) return null;
+  try {
+    const figures = await measure(network, readMs);
+    const shown = Object.entries(figures).map(([name, value]) => `${name} ${round2(value)}`);
+    console.log(`${network.name}: ${shown.join(', ')}; load of the machine ${round2(loadavg()[0] ?? 0)}`);
+    return figures;
+  } finally {
+    await network.stop();
+  }
+}
+
+const over = (ours: number | undefined, theirs: number | undefined): number | null =>
+  ours === undefined || theirs === undefined ? null : round2(ours / theirs);
+
+export async function main(): Promise<void> {
+  const base = await mkdtemp(join(tmpdir(), 'pol-rpc-bench-'));
+  const funded = makeSenders(SENDERS).map(({ address }) => address);
+  try {
+    const ours = await run(startOurs(freshFolder(base, 'ours'), CHAIN_ID, funded), READ_MS);
+    const anvil = await run(startAnvil(freshFolder(base, 'anvil'), CHAIN_ID, funded), READ_MS);
+    const hardhat = await run(startHardhat(CHAIN_ID, funded), READ_MS);
+    if (anvil === null || hardhat === null) console.log('a peer is missing: node scripts/fetch-peers.mjs');
+    const { importMs500, importCpuMs500 } = await measureImport();
+    console.log(
+      JSON.stringify({
+        transfersVsHardhat: over(ours?.transfers, hardhat?.transfers),
+        transfersVsAnvil: over(ours?.transfers, anvil?.transfers),
+        tokensVsAnvil: over(ours?.tokens, anvil?.tokens),
+        transfersPerSecond: round2(ours?.transfers ?? 0),
+        tokensPerSecond: round2(ours?.tokens ?? 0),
+        readsPerSecond: Math.round(ours?.reads ?? 0),
+        p99Ms: round2(ours?.p99Ms ?? 0),
+        importMs500,
+        importCpuMs500,
+      }),
+    );
+  } finally {
+    await rm(base, { recursive: true, force: true });
+  }
+}
