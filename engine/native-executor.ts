@@ -3,8 +3,10 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import koffi from 'koffi';
+import { equal } from '../base/bytes.ts';
 import { check } from '../base/check.ts';
 import { FaultError, fault } from '../base/fault.ts';
+import { leafHashes, merkleRoot } from '../base/merkle.ts';
 import type { Executor, LoadOptions, LoadedProgram } from './executor.ts';
 import { type KeptState, keptPlaces, keptState, planKeptWeights, runKept } from './kept-weights.ts';
 import { checkSharedState, loadedProgram } from './loaded-program.ts';
@@ -21,7 +23,14 @@ type Library = Readonly<{
   destroy(pool: unknown): void;
   run(pool: unknown, commands: Int32Array, state: Uint8Array, work: Uint8Array): number;
   failedAt(pool: unknown): number;
+  leafHashReady(): number;
+  hashLeaves(bytes: Uint8Array, length: number, leaf: number, out: Uint8Array): void;
+  foldHashes(hashes: Uint8Array, count: number): void;
 }>;
+
+/** Seven leaves, the last one short: odd levels and both lanes. */
+const PROBE_BYTES = 1300;
+const PROBE_LEAF = 200;
 
 const file = fileURLToPath(new URL('./libkernels.so', import.meta.url));
 let library: Library | string | null = null;
@@ -42,6 +51,9 @@ function tryOpen(): Library | string {
       destroy: lib.func('void pool_destroy(void *)'),
       run: lib.func('int32_t pool_run(void *, const int32_t *, void *, void *)'),
       failedAt: lib.func('int32_t pool_failed_at(void *)'),
+      leafHashReady: lib.func('int32_t leaf_hash_ready()'),
+      hashLeaves: lib.func('void hash_leaves(const void *, int64_t, int64_t, void *)'),
+      foldHashes: lib.func('void fold_hashes(void *, int64_t)'),
     } as unknown as Library;
   } catch (error) {
     return `the native library does not load: ${error instanceof Error ? error.message : String(error)}`;
@@ -120,4 +132,37 @@ function load(
   });
   states.set(loaded, { bytes: state, kept });
   return loaded;
+}
+
+/** SHA-256 leaves and trees of base/merkle.ts by the processor's own instructions. */
+export type NativeHashes = Readonly<{
+  /** Leaf hashes of consecutive pieces of `leaf` bytes, 32 bytes each, into `out`. */
+  leaves(bytes: Uint8Array, leaf: number, out: Uint8Array): void;
+  /** Root of `count` hashes; overwrites them. */
+  fold(hashes: Uint8Array, count: number): Uint8Array;
+}>;
+
+let hashes: NativeHashes | null | undefined;
+
+/** Null where there is no library, no such processor, or a hash that differs from the ordinary one. */
+export function nativeHashes(): NativeHashes | null {
+  if (hashes === undefined) hashes = provenHashes();
+  return hashes;
+}
+
+function provenHashes(): NativeHashes | null {
+  const lib = openLibrary();
+  if (typeof lib === 'string' || lib.leafHashReady() === 0) return null;
+  const made: NativeHashes = {
+    leaves: (bytes, leaf, out) => lib.hashLeaves(bytes, bytes.length, leaf, out),
+    fold(all, count) {
+      lib.foldHashes(all, count);
+      return all.slice(0, 32);
+    },
+  };
+  const probe = Uint8Array.from({ length: PROBE_BYTES }, (_, i) => (i * 31) & 255);
+  const out = new Uint8Array(32 * Math.ceil(probe.length / PROBE_LEAF));
+  made.leaves(probe, PROBE_LEAF, out);
+  const wanted = merkleRoot(leafHashes(probe, PROBE_LEAF));
+  return equal(made.fold(out, out.length / 32), wanted) ? made : null;
 }

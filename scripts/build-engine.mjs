@@ -126,7 +126,8 @@ function buildNative() {
     for (const [level, extra] of Object.entries(levels))
       compile('run.c', `${level}.o`, [...extra, `-DRUN_NAME=run_${level}`]);
     compile('native.c', 'native.o', Object.keys(levels).length > 0 ? ['-DHAVE_X86_LEVELS'] : []);
-    const objects = ['base', ...Object.keys(levels), 'native'].map((name) => join(temporary, `${name}.o`));
+    compile('leaf-hash.c', 'leaf-hash.o', process.arch === 'x64' ? ['-msha', '-msse4.1'] : []);
+    const objects = ['base', ...Object.keys(levels), 'native', 'leaf-hash'].map((name) => join(temporary, `${name}.o`));
     execFileSync(compiler.name, ['-shared', ...objects, '-lpthread', '-o', join(temporary, 'lib.so')], {
       stdio: 'pipe',
     });

@@ -4,6 +4,7 @@
 import { Worker } from 'node:worker_threads';
 import { check } from '../base/check.ts';
 import { STATE_LEAF_BYTES, leafHash, merkleRoot, stateRoot } from '../base/merkle.ts';
+import { nativeHashes } from '../engine/native-executor.ts';
 
 export type RootHasher = Readonly<{
   threads: number;
@@ -35,7 +36,17 @@ const LEAST_SHARED_BYTES = 4 << 20;
 const PATIENCE_MS = 2_000;
 
 /** Hashes on the calling thread alone. */
-export const plainRootHasher: RootHasher = { threads: 1, root: stateRoot, close: () => Promise.resolve() };
+export const plainRootHasher: RootHasher = { threads: 1, root: oneThreadRoot, close: () => Promise.resolve() };
+
+/** The state root by the processor's SHA instructions where the native library offers them. */
+function oneThreadRoot(bytes: Uint8Array): Uint8Array {
+  const native = nativeHashes();
+  if (native === null || bytes.length === 0) return stateRoot(bytes);
+  const leaves = Math.ceil(bytes.length / STATE_LEAF_BYTES);
+  const hashes = new Uint8Array(HASH_BYTES * leaves);
+  native.leaves(bytes, STATE_LEAF_BYTES, hashes);
+  return native.fold(hashes, leaves);
+}
 
 /** A hasher with `threads - 1` helper threads. */
 export function createRootHasher(threads: number): RootHasher {
@@ -53,15 +64,17 @@ export function createRootHasher(threads: number): RootHasher {
   function root(bytes: Uint8Array): Uint8Array {
     const { buffer, byteOffset: offset, length } = bytes;
     if (helpers.length === 0 || length < LEAST_SHARED_BYTES || !(buffer instanceof SharedArrayBuffer))
-      return stateRoot(bytes);
+      return oneThreadRoot(bytes);
     const leaves = Math.ceil(length / STATE_LEAF_BYTES);
     const hashes = new SharedArrayBuffer(HASH_BYTES * leaves);
     const counters = new SharedArrayBuffer(8);
     const job: HashJob = { memory: buffer, offset, length, hashes, counters };
     for (const helper of helpers) helper.postMessage(job);
     hashBlocks(job);
-    if (!allDone(job)) return stateRoot(bytes);
+    if (!allDone(job)) return oneThreadRoot(bytes);
     const all = new Uint8Array(hashes);
+    const native = nativeHashes();
+    if (native !== null) return native.fold(all, leaves);
     return merkleRoot(Array.from({ length: leaves }, (_, i) => all.slice(HASH_BYTES * i, HASH_BYTES * (i + 1))));
   }
   return {
@@ -82,7 +95,13 @@ export function hashBlocks({ memory, offset, length, hashes, counters }: HashJob
   for (;;) {
     const first = Atomics.add(words, NEXT, 1) * BLOCK_LEAVES;
     if (first >= leaves) return;
-    for (let leaf = first; leaf < Math.min(leaves, first + BLOCK_LEAVES); leaf++) {
+    const last = Math.min(leaves, first + BLOCK_LEAVES);
+    const native = nativeHashes();
+    if (native !== null) {
+      const block = bytes.subarray(first * STATE_LEAF_BYTES, Math.min(length, last * STATE_LEAF_BYTES));
+      native.leaves(block, STATE_LEAF_BYTES, out.subarray(HASH_BYTES * first, HASH_BYTES * last));
+    }
+    for (let leaf = native === null ? first : last; leaf < last; leaf++) {
       const piece = bytes.subarray(leaf * STATE_LEAF_BYTES, Math.min(length, (leaf + 1) * STATE_LEAF_BYTES));
       out.set(leafHash(piece), HASH_BYTES * leaf);
     }
