@@ -9,10 +9,13 @@ import {SoftFloat} from "./SoftFloat.sol";
 library RefereeRows {
     using SoftFloat for uint256;
 
-    function allFinite(uint256[] memory values) internal pure returns (bool) {
-        unchecked {
-            for (uint256 i; i < values.length; ++i) if (!values[i].finite()) return false;
-            return true;
+    function allFinite(uint256[] memory values) internal pure returns (bool yes) {
+        assembly ("memory-safe") {
+            yes := 1
+            let end := add(values, shl(5, mload(values)))
+            for { let place := add(values, 32) } iszero(gt(place, end)) { place := add(place, 32) } {
+                yes := and(yes, iszero(eq(and(mload(place), 0x7f800000), 0x7f800000)))
+            }
         }
     }
 
@@ -63,7 +66,7 @@ library RefereeRows {
         }
     }
 
-    /// @notice Rule M1 of two quantised lines of one length.
+    /// @notice Rule M1 of two quantised lines; `b` must not be the shorter one.
     function product(uint256[] memory a, uint256[] memory b, uint256 scaleA, uint256 scaleB)
         internal
         pure
@@ -71,7 +74,12 @@ library RefereeRows {
     {
         unchecked {
             int256 sum;
-            for (uint256 k; k < a.length; ++k) sum += int256(a[k]) * int256(b[k]);
+            assembly ("memory-safe") {
+                let end := shl(5, mload(a))
+                for { let place := 32 } iszero(gt(place, end)) { place := add(place, 32) } {
+                    sum := add(sum, mul(mload(add(a, place)), mload(add(b, place))))
+                }
+            }
             return SoftFloat.fromInt(sum).mul(scaleA.mul(scaleB));
         }
     }
@@ -89,9 +97,12 @@ library RefereeRows {
     function _scales(uint256[] memory line) private pure returns (uint256 scale, uint256 reciprocal) {
         unchecked {
             uint256 most;
-            for (uint256 i; i < line.length; ++i) {
-                uint256 magnitude = line[i] & 0x7fffffff;
-                if (magnitude > most) most = magnitude;
+            assembly ("memory-safe") {
+                let end := add(line, shl(5, mload(line)))
+                for { let place := add(line, 32) } iszero(gt(place, end)) { place := add(place, 32) } {
+                    let magnitude := and(mload(place), 0x7fffffff)
+                    if gt(magnitude, most) { most := magnitude }
+                }
             }
             if (most < 0x0d800000) return (0, 0); // 2^-100
             return (most.div(0x42fe0000), uint256(0x42fe0000).div(most)); // 127

@@ -79,14 +79,19 @@ abstract contract RefereeWitness {
         Operand calldata operand = piece.operands[k];
         if (count == 0 || from + (count - 1) * stride >= operand.length) revert ElementOutOfRange(k, from);
         values = new uint256[](count);
-        uint256 place = operand.offset + 4 * from;
-        uint256 end = 0;
-        uint256 start = 0;
-        uint256 data;
-        for (uint256 i; i < count; ++i) {
-            if (place >= end || place < start) (start, end, data) = _leaf(operand, witness, k, place);
-            values[i] = _word(data + (place - start));
-            place += 4 * stride;
+        unchecked {
+            // Everything here is below 2^64: lengths, offsets and strides are 32-bit numbers.
+            uint256 place = operand.offset + 4 * from;
+            uint256 end;
+            uint256 data;
+            for (uint256 i; i < count; ++i) {
+                if (place + 4 > end) (end, data) = _leaf(operand, witness, k, place);
+                uint256 value = _word(data + place);
+                assembly ("memory-safe") {
+                    mstore(add(add(values, 32), shl(5, i)), value)
+                }
+                place += 4 * stride;
+            }
         }
     }
 
@@ -98,24 +103,24 @@ abstract contract RefereeWitness {
         return _read(piece, witness, k, element, 1, 1)[0];
     }
 
-    /// @dev First and last byte + 1 of the opened leaf that holds byte `place`, and where it lies in calldata.
+    /// @dev Last byte + 1 of the opened leaf that holds byte `place`, and what to add to a place for its place in calldata.
     function _leaf(Operand calldata operand, Opening[] calldata witness, uint256 k, uint256 place)
         private
         pure
-        returns (uint256 start, uint256 end, uint256 data)
+        returns (uint256 end, uint256 data)
     {
         uint256 index = place / operand.leafBytes;
         for (uint256 i; i < witness.length; ++i) {
             Opening calldata opening = witness[i];
             if (opening.operand != k || opening.index != index) continue;
             bytes calldata leaf = opening.leaf;
-            start = index * operand.leafBytes;
+            uint256 start = index * operand.leafBytes;
             end = start + leaf.length;
             if (place + 4 > end) break;
             assembly ("memory-safe") {
-                data := leaf.offset
+                data := sub(leaf.offset, start)
             }
-            return (start, end, data);
+            return (end, data);
         }
         revert LeafMissing(k, index);
     }

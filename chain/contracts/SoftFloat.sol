@@ -58,6 +58,16 @@ library SoftFloat {
             uint256 exponent = (a >> 23) & 0xff;
             uint256 other = (b >> 23) & 0xff;
             uint256 sign = (a ^ b) & SIGN;
+            // Two normal numbers whose product is one: its significand has 47 or 48 bits, so no search for the first.
+            if (exponent - 1 < 254 && other - 1 < 254 && exponent + other - 128 < 253) {
+                a = ((a & 0x7fffff) | 0x800000) * ((b & 0x7fffff) | 0x800000);
+                uint256 long = a >> 47;
+                uint256 z = a >> (23 + long);
+                uint256 rest = a - (z << (23 + long));
+                uint256 half = 0x400000 << long;
+                if (rest > half || (rest == half && z & 1 == 1)) ++z;
+                return sign | (z + ((exponent + other + long - 128) << 23));
+            }
             if (exponent == 0xff || other == 0xff) return _mulSpecial(a, b);
             a &= 0x7fffff;
             b &= 0x7fffff;
