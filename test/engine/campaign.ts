@@ -10,20 +10,8 @@ import { createNativeExecutor, nativeLevels } from '../../engine/native-executor
 import type { BatchShape, ModelConfig } from '../../trainer/model.ts';
 import { preset } from '../../trainer/presets.ts';
 import { caseOf, difference, runCase } from './cases.ts';
-import { trainingDigest } from './training-run.ts';
+import { TINY, TINY_SHAPE, trainingDigest } from './training-run.ts';
 
-/** Small enough for the scalar oracle to follow. */
-const TINY: ModelConfig = {
-  vocab: 32,
-  dim: 24,
-  layers: 2,
-  heads: 4,
-  kvHeads: 2,
-  ffn: 40,
-  context: 9,
-  ropeTheta: 10_000,
-};
-const TINY_SHAPE: BatchShape = { batch: 2, seq: 9 };
 const SMALL_SHAPE: BatchShape = { batch: 2, seq: 65 };
 const REPORT_EVERY = 1000;
 
