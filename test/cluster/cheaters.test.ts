@@ -111,7 +111,7 @@ async function isPunished(t: ExecutionContext, node: RunningNode, trainer: Hex, 
 }
 
 test('an altered step, skipped steps and a copied proof are each rejected and slashed; the honest trainer is not', async (t) => {
-  t.timeout(5 * 60_000);
+  t.timeout(8 * 60_000);
   const network = await foundSmallNetwork(stage, {
     authorities: AUTHORITIES,
     regularNodes: 4,
