@@ -96,3 +96,5 @@ export const SIMULATED_BLOCKS = 256;
 export const SIMULATED_CALLS = 5_000;
 /** Seconds between simulated blocks whose time is not given. */
 export const SIMULATED_INTERVAL = 12;
+/** Bytes of build/chain/predeploys.json. */
+export const PREDEPLOYS_FILE_BYTES = 1024 * 1024;

@@ -12,7 +12,7 @@ import { HeadState } from './head-state.ts';
 import { keccak256 } from './keccak.ts';
 import { type HeadMark, headRow, Ledger, blockRows, NO_TOTALS, readHead, splitHeaderRow } from './ledger.ts';
 import { OPEN_CHECK_BLOCKS } from './limits.ts';
-import { PREDEPLOYS } from './predeploys.ts';
+import { predeploys } from './predeploys.ts';
 import { receiptRlp } from './receipt.ts';
 import { accountNodeKey, EMPTY, headerKey, key, metaKey, PREFIX } from './records.ts';
 import type { StateChanges } from './state-journal.ts';
@@ -29,7 +29,7 @@ function genesisChanges(genesis: Genesis, system: SystemHooks): StateChanges {
   const accounts = new Map();
   const slots = new Map<Address, Map<Hash, Uint8Array>>();
   const codes = new Map<Hash, Uint8Array>();
-  const all: Record<Address, GenesisAccount> = { ...PREDEPLOYS, ...genesis.alloc, ...system.alloc };
+  const all: Record<Address, GenesisAccount> = { ...predeploys(), ...genesis.alloc, ...system.alloc };
   for (const [address, account] of Object.entries(all) as [Address, GenesisAccount][]) {
     const code = account.code === undefined ? EMPTY : fromHex(account.code);
     const codeHash = code.length === 0 ? EMPTY_CODE_HASH : keccak256(code);

@@ -1,5 +1,6 @@
 // Owns compiling chain/contracts/*.sol with fixed settings, so that the bytecode is reproducible: the system contracts to
-// build/chain/contracts.json, the referee by itself to build/chain/referee.json, so that neither can touch the other's bytes.
+// build/chain/contracts.json, the referee to build/chain/referee.json, the predeploys to build/chain/predeploys.json, each
+// group by itself, so that none can touch another's bytes.
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -10,13 +11,15 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const from = join(root, 'chain', 'contracts');
 const ofReferee = (name) => name.startsWith('Referee') || name === 'SoftFloat.sol';
+const ofPredeploys = (name) => ['Multicall3.sol', 'WrappedPol.sol'].includes(name);
 const groups = [
   {
     file: 'contracts.json',
-    has: (name) => !ofReferee(name),
+    has: (name) => !ofReferee(name) && !ofPredeploys(name),
     made: ['Authorities', 'Trainers', 'LearningRounds', 'Rewards'],
   },
   { file: 'referee.json', has: ofReferee, made: ['Referee', 'RefereeProbe'] },
+  { file: 'predeploys.json', has: ofPredeploys, made: ['Multicall3', 'WrappedPol'] },
 ];
 
 const require = createRequire(import.meta.url);
