@@ -1,81 +1,146 @@
-// Owns the figures of the consensus simulator: heights a second, seeds without a violation, mutants found and how soon.
-// SIMULATOR_SEEDS, SIMULATOR_FIRST_SEED and SIMULATOR_MUTANT_MS set the length; the last line is JSON.
+// Owns the figures of the consensus simulator: heights a second, seeds without a violation, mutants found and how soon, crashes
+// and disks survived. SIMULATOR_SEEDS, _TWINS, _WORLDS, _FIRST_SEED, _MUTANT_MS set the length; the last line is JSON.
+// `-- simulator replay CAMPAIGN SEED [MUTANT]` runs one seed, and shrinks it where it fails.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { resume } from '../consensus/replay.ts';
-import { heightState, isKnown, step } from '../consensus/step.ts';
-import { calm, mixed } from '../test/simulator/faults.ts';
+import { Worker } from 'node:worker_threads';
+import { check, present } from '../base/check.ts';
+import {
+  CAMPAIGNS,
+  CORE,
+  type Campaign,
+  type CampaignResult,
+  faultsOf,
+  runCampaign,
+} from '../test/simulator/campaigns.ts';
+import { calm, hunted } from '../test/simulator/faults.ts';
 import { MUTANTS, loadMutant } from '../test/simulator/mutants.ts';
-import { type Core, World } from '../test/simulator/world.ts';
+import { shrink } from '../test/simulator/shrink.ts';
+import { GOOD_HABITS } from '../test/simulator/world-parts.ts';
+import { World } from '../test/simulator/world.ts';
 
 const built = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const core: Core = { heightState, step, isKnown, resume };
+const THREADS = 2;
 
 function setting(name: string, otherwise: number): number {
   const value = Number(process.env[name] ?? otherwise);
   return Number.isSafeInteger(value) && value >= 0 ? value : otherwise;
 }
 
+/** Heights a second of processor time, after a warm-up: other programs on the machine do not count. */
 function speed(count: number, virtualMs: number): number {
-  const start = performance.now();
-  const { heights } = new World(1, calm(count, virtualMs), core).run();
-  return Math.round((heights / (performance.now() - start)) * 1_000);
+  new World(2, calm(count, virtualMs / 4), CORE).run();
+  const before = process.cpuUsage();
+  const { heights, violation } = new World(1, calm(count, virtualMs), CORE).run();
+  const used = process.cpuUsage(before);
+  check(violation === null, `the calm world holds: ${violation}`);
+  return Math.round(heights / ((used.user + used.system) / 1_000_000));
 }
 
-function campaign(
-  first: number,
-  seeds: number,
-): Readonly<{ violations: number; twinsPerSecond: number; simulatedPerReal: number }> {
+type Shared = Readonly<{ results: readonly CampaignResult[]; wallMs: number }>;
+
+/** Runs a campaign on two threads. */
+async function campaign(name: Campaign, first: number, seeds: number): Promise<Shared> {
   const start = performance.now();
-  let violations = 0;
-  let twins = 0;
-  let virtualMs = 0;
-  for (let seed = first; seed < first + seeds; seed++) {
-    const faults = mixed(seed);
-    const outcome = new World(seed, faults, core).run();
-    virtualMs += outcome.virtualMs;
-    if (faults.twins > 0) twins++;
-    if (outcome.violation === null) continue;
-    violations++;
-    console.log(`seed ${seed}: ${outcome.violation} ${JSON.stringify(faults)}`);
+  const share = Math.ceil(seeds / THREADS);
+  const results = await Promise.all(
+    Array.from({ length: THREADS }, (_, thread) => {
+      const count = Math.max(0, Math.min(share, seeds - thread * share));
+      const workerData = { campaign: name, first: first + thread * share, count };
+      const worker = new Worker(new URL('./simulator-worker.js', import.meta.url), { workerData });
+      return new Promise<CampaignResult>((done, fail) => {
+        worker.once('message', ({ result }: { result: CampaignResult }) => done(result));
+        worker.once('error', fail);
+      });
+    }),
+  );
+  for (const { failures } of results) {
+    for (const { seed, violation } of failures) {
+      console.log(`${name} seed ${seed}: ${violation}; npm run bench -- simulator replay ${name} ${seed}`);
+    }
   }
-  const ms = performance.now() - start;
-  return { violations, twinsPerSecond: Math.round((twins / ms) * 1_000), simulatedPerReal: Math.round(virtualMs / ms) };
+  return { results, wallMs: performance.now() - start };
 }
 
-async function hunt(limitMs: number): Promise<number> {
+function total(shared: Shared, what: (result: CampaignResult) => number): number {
+  return shared.results.reduce((sum, result) => sum + what(result), 0);
+}
+
+async function withMutants<T>(run: (folder: string) => Promise<T>): Promise<T> {
   mkdirSync(join(built, 'mutants'), { recursive: true });
   const folder = mkdtempSync(join(built, 'mutants', 'bench-'));
-  let found = 0;
   try {
-    for (const mutant of MUTANTS) {
-      const wrong = await loadMutant(mutant, built, folder);
-      const start = performance.now();
-      let seed = 0;
-      let violation: string | null = null;
-      for (; violation === null && performance.now() - start < limitMs; seed++) {
-        violation = new World(seed, mixed(seed), wrong, mutant.habits).run().violation;
-      }
-      if (violation !== null) found++;
-      const said = violation === null ? `not found in ${seed} seeds` : `seed ${seed - 1}, ${violation}`;
-      console.log(`mutant ${mutant.name}: ${said} (${Math.round(performance.now() - start)} ms)`);
-    }
+    return await run(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function hunt(folder: string, limitMs: number): Promise<number> {
+  let found = 0;
+  for (const mutant of MUTANTS) {
+    const wrong = await loadMutant(mutant, built, folder);
+    const start = performance.now();
+    let seed = 0;
+    let violation: string | null = null;
+    for (; violation === null && performance.now() - start < limitMs; seed++) {
+      violation = new World(seed, hunted(seed), wrong, { habits: mutant.habits }).run().violation;
+    }
+    if (violation !== null) found++;
+    const said = violation === null ? `not found in ${seed} seeds` : `seed ${seed - 1}, ${violation}`;
+    console.log(`mutant ${mutant.name}: ${said} (${Math.round(performance.now() - start)} ms)`);
   }
   return found;
 }
 
-export async function main(): Promise<void> {
+/** One seed again; where it fails, the least of it. */
+async function replayOne(name: string, seed: number, mutantName: string | undefined): Promise<void> {
+  const known = present(
+    CAMPAIGNS.find((one) => one === name),
+    `a campaign: ${CAMPAIGNS.join(', ')}`,
+  );
+  check(Number.isSafeInteger(seed), 'a whole seed');
+  if (known !== 'mixed' && known !== 'twins') return console.log(JSON.stringify(runCampaign(known, seed, 1)));
+  await withMutants(async (folder) => {
+    const mutant = MUTANTS.find((one) => one.name === mutantName);
+    const core = mutant === undefined ? CORE : await loadMutant(mutant, built, folder);
+    const faults = mutant === undefined ? faultsOf(known, seed) : hunted(seed);
+    console.log(JSON.stringify(shrink(seed, faults, core, mutant?.habits ?? GOOD_HABITS) ?? { seed, violation: null }));
+  });
+}
+
+export async function main(words: readonly string[] = []): Promise<void> {
+  if (words[0] === 'replay') return replayOne(words[1] ?? '', Number(words[2]), words[3]);
   const seeds = setting('SIMULATOR_SEEDS', 2_000);
   const first = setting('SIMULATOR_FIRST_SEED', 0);
-  const heightsPerSecond = speed(4, 2_000_000);
-  const bySize = { n7: speed(7, 300_000), n31: speed(31, 20_000), n100: speed(100, 3_000) };
-  console.log(`heights a second by authorities: n4 ${heightsPerSecond} ${JSON.stringify(bySize)}`);
-  const run = campaign(first, seeds);
-  const mutantsFound = await hunt(setting('SIMULATOR_MUTANT_MS', 60_000));
-  console.log(JSON.stringify({ heightsPerSecond, ...run, mutantsFound, mutants: MUTANTS.length, seeds }));
+  const worlds = setting('SIMULATOR_WORLDS', 300);
+  const heightsPerSecond = speed(4, 8_000_000);
+  const bySize = { n7: speed(7, 400_000), n31: speed(31, 20_000), n100: speed(100, 3_000) };
+  console.log(`heights a second of processor time: n4 ${heightsPerSecond} ${JSON.stringify(bySize)}`);
+  const mix = await campaign('mixed', first, seeds);
+  const twins = await campaign('twins', first, setting('SIMULATOR_TWINS', 10_000));
+  const disks = [];
+  for (const name of ['sweep', 'crash', 'full', 'rot'] as const) disks.push(await campaign(name, first, worlds));
+  const mutantsFound = await withMutants((folder) => hunt(folder, setting('SIMULATOR_MUTANT_MS', 60_000)));
+  const all = [mix, twins, ...disks];
+  const sum = (what: (result: CampaignResult) => number): number =>
+    all.reduce((n, shared) => n + total(shared, what), 0);
+  console.log(
+    JSON.stringify({
+      heightsPerSecond,
+      twinsPerSecond: Math.round((total(twins, ({ worlds: n }) => n) / twins.wallMs) * 1_000),
+      mutantsFound,
+      mutants: MUTANTS.length,
+      violations: sum(({ failures }) => failures.length),
+      seeds: sum(({ worlds: n }) => n),
+      simulatedPerReal: Math.round(total(mix, ({ virtualMs }) => virtualMs) / mix.wallMs),
+      restarts: sum(({ restarts }) => restarts),
+      fullDisks: sum(({ full }) => full),
+      rottenBits: sum(({ rotten }) => rotten),
+      refusedSignStates: sum(({ refused }) => refused),
+    }),
+  );
 }

@@ -1,24 +1,13 @@
 // Owns the write-ahead log of one height: every input of the consensus core, in order, before it is acted on. Replaying it
 // gives the core its locks, votes and proposed block back; a value once proposed is never rebuilt.
 
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  writeSync,
-} from 'node:fs';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { concat, fromHex, toHex, u32be, u64be } from '../base/bytes.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import type { TimerKind, Validity } from '../consensus/input.ts';
 import { MAX_HEIGHT, MAX_MESSAGE_BYTES } from '../consensus/limits.ts';
-import { syncDirectory } from './files.ts';
+import { type Disk, type DiskFile, REAL_DISK } from './disk.ts';
 
 /** `message` holds wire bytes (consensus/codec.ts); for a proposal also what validation said. */
 export type LogEntry =
@@ -119,14 +108,15 @@ function isZero(bytes: Uint8Array, from: number): boolean {
 }
 
 /** Opens or creates the log. Fault when the file cannot be read. */
-export function openConsensusLog(path: string): Result<OpenedLog> {
-  mkdirSync(dirname(path), { recursive: true });
-  const isNew = !existsSync(path);
-  let handle: number;
+export function openConsensusLog(path: string, disk: Disk = REAL_DISK): Result<OpenedLog> {
+  let isNew: boolean;
+  let file: DiskFile;
   let loaded: Loaded;
   try {
-    handle = openSync(path, isNew ? 'w+' : 'r+', 0o600);
-    loaded = load(isNew ? new Uint8Array(0) : new Uint8Array(readFileSync(path)));
+    disk.makeDirectory(dirname(path));
+    isNew = !disk.exists(path);
+    file = disk.open(path, isNew ? 'empty' : 'existing');
+    loaded = load(isNew ? new Uint8Array(0) : disk.read(path));
   } catch (error) {
     return fault(
       'consensus-log/unreadable',
@@ -134,15 +124,15 @@ export function openConsensusLog(path: string): Result<OpenedLog> {
     );
   }
   if (isNew) {
-    fsyncSync(handle);
-    syncDirectory(dirname(path));
+    file.syncWhole();
+    disk.syncDirectory(dirname(path));
   }
   let { height, bytes } = loaded;
   let isDirty = false;
-  ftruncateSync(handle, bytes);
+  file.truncate(bytes);
 
   function write(part: Uint8Array): void {
-    for (let at = 0; at < part.length; ) at += writeSync(handle, part, at, part.length - at, bytes + at);
+    file.write(part, bytes);
     bytes += part.length;
     isDirty = true;
   }
@@ -155,17 +145,17 @@ export function openConsensusLog(path: string): Result<OpenedLog> {
       write(concat(u32be(body.length), u32be(crc32(body)), body));
     },
     sync() {
-      if (isDirty) fdatasyncSync(handle);
+      if (isDirty) file.sync();
       isDirty = false;
     },
     reset(next) {
-      ftruncateSync(handle, 0);
+      file.truncate(0);
       bytes = 0;
       height = next;
       write(headOf(next));
       log.sync();
     },
-    close: () => closeSync(handle),
+    close: () => file.close(),
   };
   return success({ log, entries: loaded.entries, isDamaged: loaded.isDamaged });
 }

@@ -1,23 +1,11 @@
 // Owns what this authority has signed, on disk: a signature leaves only after its record is durable, and nothing that could
 // contradict an earlier one is ever signed. Append-only records of fixed length, each written twice.
 
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { concat, equal, u32be } from '../base/bytes.ts';
 import { type Result, fault, success } from '../base/fault.ts';
-import { syncDirectory } from './files.ts';
+import { type Disk, REAL_DISK } from './disk.ts';
 
 /** Order inside a round: a proposal before the prevote before the precommit. */
 export type SignStep = 1 | 2 | 3;
@@ -39,6 +27,7 @@ export type SignGuardOptions = Readonly<{
   mayCreate: boolean;
   /** Records after which the file is written anew with the last one only. */
   compactRecords?: number;
+  disk?: Disk;
 }>;
 
 /** seq 8 ‖ height 8 ‖ round 4 ‖ step 1 ‖ digest 32 ‖ signature 65 ‖ zeros ‖ crc 4. The first record is the file's head. */
@@ -135,57 +124,53 @@ function headRecord(domainId: Uint8Array): Uint8Array {
 }
 
 /** Writes a fresh file beside the old one and puts it in its place; durable before it returns. */
-function writeFresh(path: string, domainId: Uint8Array, last: Entry | null): void {
+function writeFresh(disk: Disk, path: string, domainId: Uint8Array, last: Entry | null): void {
   const directory = dirname(path);
-  mkdirSync(directory, { recursive: true });
+  disk.makeDirectory(directory);
   const temporary = `${path}.new`;
-  const handle = openSync(temporary, 'w', 0o600);
+  const file = disk.open(temporary, 'empty');
   try {
-    const bytes = last === null ? headRecord(domainId) : concat(headRecord(domainId), encodeEntry(last));
-    writeAll(handle, bytes, 0);
-    fsyncSync(handle);
+    file.write(last === null ? headRecord(domainId) : concat(headRecord(domainId), encodeEntry(last)), 0);
+    file.syncWhole();
   } finally {
-    closeSync(handle);
+    file.close();
   }
-  renameSync(temporary, path);
-  syncDirectory(directory);
-}
-
-function writeAll(handle: number, bytes: Uint8Array, position: number): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(handle, bytes, at, bytes.length - at, position + at);
+  disk.rename(temporary, path);
+  disk.syncDirectory(directory);
 }
 
 /** Opens the sign state of a key. Faults: missing on a running chain, damaged, foreign. */
 export function openSignGuard(options: SignGuardOptions): Result<SignGuard> {
   const { path, domainId, mayCreate } = options;
-  if (!existsSync(path)) {
+  const disk = options.disk ?? REAL_DISK;
+  if (!disk.exists(path)) {
     if (!mayCreate) {
       return fault(
         'sign-guard/missing',
         `sign state: ${path} is missing although the chain has blocks; not starting as authority`,
       );
     }
-    writeFresh(path, domainId, null);
+    writeFresh(disk, path, domainId, null);
   }
-  const loaded = load(new Uint8Array(readFileSync(path)), domainId);
+  const loaded = load(disk.read(path), domainId);
   if (!loaded.ok) return loaded;
   let { last, records, bytes } = loaded.value;
-  let handle = openSync(path, 'r+');
-  ftruncateSync(handle, bytes);
-  fsyncSync(handle);
-  syncDirectory(dirname(path));
+  let file = disk.open(path, 'existing');
+  file.truncate(bytes);
+  file.syncWhole();
+  disk.syncDirectory(dirname(path));
   let failure: string | null = null;
 
   function persist(entry: Entry): void {
     const record = encodeEntry(entry);
-    writeAll(handle, record, bytes);
-    fdatasyncSync(handle);
+    file.write(record, bytes);
+    file.sync();
     bytes += record.length;
     records++;
     if (records < (options.compactRecords ?? COMPACT_RECORDS)) return;
-    writeFresh(path, domainId, entry);
-    closeSync(handle);
-    handle = openSync(path, 'r+');
+    writeFresh(disk, path, domainId, entry);
+    file.close();
+    file = disk.open(path, 'existing');
     records = 2;
     bytes = 2 * RECORD_BYTES;
   }
@@ -224,6 +209,6 @@ export function openSignGuard(options: SignGuardOptions): Result<SignGuard> {
       last = entry;
       return success(entry.signature);
     },
-    close: () => closeSync(handle),
+    close: () => file.close(),
   });
 }

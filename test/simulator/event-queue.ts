@@ -51,18 +51,27 @@ function isBefore(a: Queued<unknown>, b: Queued<unknown>): boolean {
   return a.time < b.time || (a.time === b.time && a.sequence < b.sequence);
 }
 
-/** 32-bit hash of small integers (murmur3 finaliser over a running state). */
-export function draw(...parts: readonly number[]): number {
-  let state = 0x9e3779b9;
-  for (const part of parts) {
-    let k = Math.imul(part ^ (part >>> 16), 0xcc9e2d51);
-    k = Math.imul((k << 15) | (k >>> 17), 0x1b873593);
-    state ^= k;
-    state = (Math.imul((state << 13) | (state >>> 19), 5) + 0xe6546b64) | 0;
-  }
+function mixIn(state: number, part: number): number {
+  let k = Math.imul(part ^ (part >>> 16), 0xcc9e2d51);
+  k = Math.imul((k << 15) | (k >>> 17), 0x1b873593);
+  const mixed = state ^ k;
+  return (Math.imul((mixed << 13) | (mixed >>> 19), 5) + 0xe6546b64) | 0;
+}
+
+/** 32-bit hash of up to seven small integers (murmur3 over a running state). Fixed arity: it runs several times an event. */
+export function draw(a: number, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0): number {
+  let state = mixIn(mixIn(mixIn(mixIn(0x9e3779b9, a), b), c), d);
+  state = mixIn(mixIn(mixIn(state, e), f), g);
   state ^= state >>> 16;
   state = Math.imul(state, 0x85ebca6b);
   state ^= state >>> 13;
   state = Math.imul(state, 0xc2b2ae35);
   return (state ^ (state >>> 16)) >>> 0;
+}
+
+/** 32-bit hash of a text. */
+export function drawText(text: string): number {
+  let state = 7;
+  for (let i = 0; i < text.length; i++) state = (Math.imul(state, 31) + text.charCodeAt(i)) | 0;
+  return draw(state);
 }

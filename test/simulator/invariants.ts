@@ -1,112 +1,154 @@
 // Owns what must hold in every simulated step: agreement, no double sign, locks kept, certificates that stand alone, evidence
-// that frames nobody. A broken one throws a Violation naming it.
+// that frames nobody and has one name. A broken one throws a Violation naming it.
 
 import type { Ballot, Offer, Vote } from '../../consensus/message.ts';
 import { quorumOf } from '../../consensus/quorum.ts';
+import type { ValidatorSet } from '../../consensus/validator-set.ts';
+import { type Membership, SET_DELAY } from './membership.ts';
 
 export class Violation extends Error {
   override readonly name = 'Violation';
 }
 
-function hold(condition: boolean, what: string): asserts condition {
+export function hold(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Violation(what);
 }
 
+type Lock = Readonly<{ round: number; value: string }>;
+
+/** What is known of one height. */
+type Height = {
+  readonly set: ValidatorSet;
+  readonly quorum: number;
+  /** What an honest authority signed at each place: it may sign one thing only. */
+  readonly signed: Map<string, string>;
+  /** What faulty authorities signed. */
+  readonly faulty: Set<string>;
+  readonly prevoters: Map<string, Set<string>>;
+  readonly locks: Map<string, Lock>;
+  readonly proposed: Set<string>;
+  decided: string | null;
+};
+
+/** Heights below the highest that are still looked at. */
+const KEPT_HEIGHTS = 128;
+
 /** The omniscient observer: sees every signature the moment it is made. */
 export class Observer {
-  readonly #count: number;
-  readonly #decided = new Map<number, string>();
-  readonly #proposed = new Set<string>();
-  readonly #signed = new Map<string, string>();
-  readonly #prevoters = new Map<string, Set<string>>();
-  readonly #locks = new Map<string, Readonly<{ round: number; value: string }>>();
+  readonly #membership: (value: string | undefined) => Membership;
+  readonly #heights = new Map<number, Height>();
+  readonly #decided: string[] = [];
+  readonly #offences = new Map<string, string>();
   #height = 0;
 
-  constructor(count: number) {
-    this.#count = count;
+  constructor(membership: (value: string | undefined) => Membership) {
+    this.#membership = membership;
   }
 
   get height(): number {
     return this.#height;
   }
 
+  /** Set of a height by the rule itself: what its block two heights before asked for. */
+  #at(height: number): Height {
+    let found = this.#heights.get(height);
+    if (found === undefined) {
+      const { set } = this.#membership(this.#decided[height - SET_DELAY]);
+      found = {
+        set,
+        quorum: quorumOf(set.addresses.length),
+        signed: new Map(),
+        faulty: new Set(),
+        prevoters: new Map(),
+        locks: new Map(),
+        proposed: new Set(),
+        decided: null,
+      };
+      this.#heights.set(height, found);
+      this.#heights.delete(height - KEPT_HEIGHTS);
+    }
+    return found;
+  }
+
   signedOffer(offer: Offer, signer: string, isHonest: boolean): void {
-    this.#proposed.add(offer.value);
-    if (isHonest) this.#once(`proposal|${offer.height}|${offer.round}|${signer}`, `${offer.value}|${offer.validRound}`);
+    const at = this.#at(offer.height);
+    at.proposed.add(offer.value);
+    if (isHonest) once(at, `proposal|${offer.round}|${signer}`, `${offer.value}|${offer.validRound}`);
   }
 
   signedBallot(ballot: Ballot, signer: string, isHonest: boolean): void {
     const { type, height, round, value } = ballot;
-    if (isHonest) this.#once(`${type}|${height}|${round}|${signer}`, String(value));
+    const at = this.#at(height);
+    if (isHonest) {
+      once(at, `${type}|${round}|${signer}`, String(value));
+      hold(at.set.weights.has(signer), `I4: ${signer} votes at height ${height} and is not in its set`);
+    } else at.faulty.add(`${type}|${round}|${signer}|${value}`);
     if (value === null) return;
+    const key = `${round}|${value}`;
     if (type === 'prevote') {
-      const key = `${height}|${round}|${value}`;
-      const voters = this.#prevoters.get(key) ?? new Set();
-      this.#prevoters.set(key, voters.add(signer));
-      if (isHonest) this.#keepsLock(height, round, value, signer);
+      const voters = at.prevoters.get(key);
+      if (voters === undefined) at.prevoters.set(key, new Set([signer]));
+      else voters.add(signer);
+      if (isHonest) keepsLock(at, round, value, signer);
     } else if (isHonest) {
-      const voters = this.#prevoters.get(`${height}|${round}|${value}`);
-      hold(
-        voters !== undefined && voters.size >= quorumOf(this.#count),
-        `I6: ${signer} precommits ${value} without a polka`,
-      );
-      this.#locks.set(`${height}|${signer}`, { round, value });
+      const voters = at.prevoters.get(key);
+      hold(voters !== undefined && voters.size >= at.quorum, `I6: ${signer} precommits ${value} without a polka`);
+      at.locks.set(signer, { round, value });
     }
   }
 
-  /** I5: across crashes too. */
-  #once(key: string, value: string): void {
-    const before = this.#signed.get(key);
-    hold(before === undefined || before === value, `I5: double sign ${key}: ${before} and ${value}`);
-    this.#signed.set(key, value);
+  /** Stands for the check of a signature: nobody can show a vote that was not signed. */
+  hasSigned(vote: Vote): boolean {
+    const { type, height, round, voter, value } = vote;
+    const at = this.#at(height);
+    const key = `${type}|${round}|${voter}`;
+    return at.signed.get(key) === String(value) || at.faulty.has(`${key}|${value}`);
   }
 
-  /** I6: prevoting against a lock takes a polka at or after the locked round. */
-  #keepsLock(height: number, round: number, value: string, signer: string): void {
-    const lock = this.#locks.get(`${height}|${signer}`);
-    if (lock === undefined || lock.value === value || lock.round >= round) return;
-    for (let r = lock.round; r < round; r++) {
-      const voters = this.#prevoters.get(`${height}|${r}|${value}`);
-      if (voters !== undefined && voters.size >= quorumOf(this.#count)) return;
-    }
-    throw new Violation(`I6: ${signer} prevotes ${value} in round ${round} against its lock of round ${lock.round}`);
-  }
-
-  /** I1-I4. `votes` is the certificate as the node holds it. */
-  decided(node: string, height: number, previous: number, value: string, votes: readonly Vote[]): void {
+  /** I1-I4. `block` is the hash the node keeps, `votes` the certificate as it holds it. */
+  decided(node: string, height: number, previous: number, block: string, value: string, votes: readonly Vote[]): void {
     hold(height === previous + 1, `I3: ${node} decides ${height} after ${previous}`);
-    hold(this.#proposed.has(value), `I2: ${value} was decided but never proposed`);
-    const known = this.#decided.get(height);
-    hold(known === undefined || known === value, `I1: height ${height}: ${known} and ${value}`);
-    const voters = new Set(votes.map((vote) => vote.voter));
-    hold(
-      voters.size === votes.length && voters.size >= quorumOf(this.#count),
-      `I4: certificate of ${voters.size} voters`,
-    );
+    const at = this.#at(height);
+    hold(at.proposed.has(value), `I2: ${value} was decided but never proposed`);
+    hold(at.decided === null || at.decided === block, `I1: height ${height}: ${at.decided} and ${block}`);
+    const voters = new Set<string>();
     for (const vote of votes) {
+      voters.add(vote.voter);
       const isFor = vote.type === 'precommit' && vote.height === height && vote.value === value;
       hold(isFor && vote.round === votes[0]?.round, 'I4: certificate of unequal votes');
+      hold(at.set.weights.has(vote.voter), `I4: ${vote.voter} is not in the set of height ${height}`);
+      hold(this.hasSigned(vote), `I4: ${vote.voter} never signed that`);
     }
-    if (known === undefined) {
-      this.#decided.set(height, value);
-      this.#height = Math.max(this.#height, height);
-      this.#forget(height - 4);
-    }
+    hold(voters.size === votes.length && voters.size >= at.quorum, `I4: certificate of ${voters.size} voters`);
+    if (at.decided !== null) return;
+    at.decided = block;
+    this.#decided[height] = value;
+    this.#height = Math.max(this.#height, height);
   }
 
-  /** I7. */
-  accused(signer: string, isHonest: boolean): void {
+  /** I7: nobody honest is accused, and one offence has one name wherever it is seen. */
+  accused(signer: string, isHonest: boolean, offence: string, id: string): void {
     hold(!isHonest, `I7: evidence frames ${signer}`);
+    const known = this.#offences.get(offence);
+    hold(known === undefined || known === id, `I7: one offence with two identities: ${known} and ${id}`);
+    if (known === undefined) this.#offences.set(offence, id);
   }
+}
 
-  /** Old heights can no longer change: keeps long runs in memory. */
-  #forget(height: number): void {
-    if (height % 64 !== 0) return;
-    for (const map of [this.#signed, this.#prevoters, this.#locks]) {
-      for (const key of map.keys()) {
-        const part = key.split('|').find((text) => /^\d+$/.test(text));
-        if (Number(part) < height) map.delete(key);
-      }
-    }
+/** I5: across crashes too. */
+function once(at: Height, key: string, value: string): void {
+  const before = at.signed.get(key);
+  if (before === undefined) at.signed.set(key, value);
+  else hold(before === value, `I5: double sign ${key}: ${before} and ${value}`);
+}
+
+/** I6: prevoting against a lock takes a polka at or after the locked round. */
+function keepsLock(at: Height, round: number, value: string, signer: string): void {
+  const lock = at.locks.get(signer);
+  if (lock === undefined || lock.value === value || lock.round >= round) return;
+  for (let r = lock.round; r < round; r++) {
+    const voters = at.prevoters.get(`${r}|${value}`);
+    if (voters !== undefined && voters.size >= at.quorum) return;
   }
+  throw new Violation(`I6: ${signer} prevotes ${value} in round ${round} against its lock of round ${lock.round}`);
 }

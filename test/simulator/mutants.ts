@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { check } from '../../base/check.ts';
 import type { resume } from '../../consensus/replay.ts';
+import type * as FutureModule from '../../consensus/future-buffer.ts';
 import type * as StepModule from '../../consensus/step.ts';
-import { type Core, GOOD_HABITS, type Habits } from './world.ts';
+import { type Core, GOOD_HABITS, type Habits } from './world-parts.ts';
 
 type Change = Readonly<{ file: string; find: string; replace: string }>;
 
@@ -79,6 +80,36 @@ export const MUTANTS: readonly Mutant[] = [
     'countOf(votes, type).weights.get(value) ?? 0, keeper',
     "type === 'precommit' ? countOf(votes, type).sum : countOf(votes, type).weights.get(value) ?? 0, keeper",
   ),
+  core(
+    'valid round not below the round',
+    'rules.js',
+    'input.validRound < 0 || input.validRound >= state.round',
+    'input.validRound < 0',
+  ),
+  {
+    name: 'decide in the current round only',
+    changes: [
+      {
+        file: 'driver.js',
+        find: "if (hasQuorumFor(keeper, 'precommit', round, value))",
+        replace: "if (round === state.rules.round && hasQuorumFor(keeper, 'precommit', round, value))",
+      },
+      {
+        file: 'driver.js',
+        find: 'if (hasProposal(state, tally.round, tally.value))',
+        replace: 'if (tally.round === round && hasProposal(state, tally.round, tally.value))',
+      },
+      {
+        file: 'settle.js',
+        find: "if (hasQuorumFor(state.keeper, 'precommit', proposal.round, proposal.value))",
+        replace:
+          "if (proposal.round === state.rules.round && hasQuorumFor(state.keeper, 'precommit', proposal.round, proposal.value))",
+      },
+    ],
+    habits: GOOD_HABITS,
+  },
+  core('unbounded future buffer', 'future-buffer.js', 'mine > share || total + item.bytes > maxBytes', 'false'),
+  core('votes of entry not passed on', 'step.js', 'if (rules.round <= 0)', 'if (true)'),
   core('no rule is looked at again', 'settle.js', "state.rules.step === 'commit' || !state.started", 'true'),
   core('no round skip', 'quorum.js', '3 * weight > total', 'false'),
   core(
@@ -91,6 +122,10 @@ export const MUTANTS: readonly Mutant[] = [
   shell('log not synced before signing', { skipLogSync: true }),
   shell('value rebuilt after a restart', { rebuildValue: true, sendBeforePersist: true }),
   shell('polkas not published', { noPolka: true }),
+  shell('round in the hash', { roundInHash: true }),
+  shell('wrong set after a change', { earlySet: true }),
+  shell('evidence with local time', { evidenceClock: true }),
+  shell('certificates of peers not checked', { trustSync: true }),
 ];
 
 /** Loads a mutant from a copy of the compiled core under `folder`, which stands inside the compiled tree. */
@@ -111,5 +146,12 @@ export async function loadMutant(mutant: Mutant, built: string, folder: string):
   }
   const step = (await import(pathToFileURL(join(from, 'step.js')).href)) as typeof StepModule;
   const replay = (await import(pathToFileURL(join(from, 'replay.js')).href)) as { resume: typeof resume };
-  return { heightState: step.heightState, step: step.step, isKnown: step.isKnown, resume: replay.resume };
+  const future = (await import(pathToFileURL(join(from, 'future-buffer.js')).href)) as typeof FutureModule;
+  return {
+    heightState: step.heightState,
+    step: step.step,
+    isKnown: step.isKnown,
+    resume: replay.resume,
+    futureBuffer: future.futureBuffer,
+  };
 }

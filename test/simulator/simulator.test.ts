@@ -5,17 +5,15 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { resume } from '../../consensus/replay.ts';
-import { heightState, isKnown, step } from '../../consensus/step.ts';
-import { calm, mixed } from './faults.ts';
+import { present } from '../../base/check.ts';
+import { CORE as core, runCampaign } from './campaigns.ts';
+import { calm, hunted, mixed } from './faults.ts';
 import { MUTANTS, loadMutant } from './mutants.ts';
-import { type Core, World } from './world.ts';
+import { replay, shrink } from './shrink.ts';
+import { World } from './world.ts';
 
 const built = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
-const core: Core = { heightState, step, isKnown, resume };
 
-/** Seeds at which earlier versions of the core broke an invariant. */
-const REGRESSIONS = [36, 141, 241, 457, 744];
 /** Mutants that the first few hundred seeds find; the long campaign takes all of them. */
 const QUICK = [
   'no lock',
@@ -24,13 +22,19 @@ const QUICK = [
   'nil counted for the value',
   'log not synced before signing',
   'value rebuilt after a restart',
+  'decide in the current round only',
+  'unbounded future buffer',
+  'round in the hash',
+  'wrong set after a change',
+  'evidence with local time',
+  'certificates of peers not checked',
   'polkas not published',
 ];
 const MUTANT_SEEDS = 400;
 
 test('no invariant breaks under loss, phase-shaped partitions, crashes, twins and lies, and all make progress after', (t) => {
   let heights = 0;
-  for (const seed of [...Array(80).keys(), ...REGRESSIONS]) {
+  for (const seed of Array(80).keys()) {
     const outcome = new World(seed, mixed(seed), core).run();
     t.is(outcome.violation, null, `seed ${seed}: new World(${seed}, mixed(${seed}), core).run()`);
     heights += outcome.heights;
@@ -66,10 +70,45 @@ test('wrong versions of the core and of its shell are found', async (t) => {
     const wrong = await loadMutant(mutant, built, folder);
     let found: string | null = null;
     for (let seed = 0; seed < MUTANT_SEEDS && found === null; seed++) {
-      const { violation } = new World(seed, mixed(seed), wrong, mutant.habits).run();
+      const { violation } = new World(seed, hunted(seed), wrong, { habits: mutant.habits }).run();
       if (violation !== null) found = `seed ${seed}: ${violation}`;
     }
     t.not(found, null, mutant.name);
     t.log(`${mutant.name}: ${found}`);
+  }
+});
+
+test('twins scenarios, power cuts at any effect, full disks and rotten bits break nothing on the real sign state and log', (t) => {
+  for (const [campaign, worlds] of [
+    ['twins', 150],
+    ['sweep', 40],
+    ['crash', 15],
+    ['full', 15],
+    ['rot', 15],
+  ] as const) {
+    const result = runCampaign(campaign, campaign === 'sweep' ? 60 : 0, worlds);
+    t.deepEqual(result.failures, [], campaign);
+    t.true(campaign === 'twins' || result.restarts > 0, campaign);
+    t.true(campaign !== 'full' || result.full > 0, 'disks were full');
+    t.true(campaign !== 'rot' || result.rotten > 0, 'bits were flipped');
+  }
+});
+
+test('a failing world shrinks to a short list of faults that still breaks it, none of which can be spared', async (t) => {
+  mkdirSync(join(built, 'mutants'), { recursive: true });
+  const folder = mkdtempSync(join(built, 'mutants', 'shrink-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const mutant = present(
+    MUTANTS.find(({ name }) => name === 'no lock'),
+    'mutant',
+  );
+  const wrong = await loadMutant(mutant, built, folder);
+  const minimal = present(shrink(5, mixed(5), wrong, mutant.habits, 2_000), 'the seed fails');
+  t.log(`${minimal.violation}; ${minimal.only.length} faults after ${minimal.runs} runs: ${minimal.only.join(' ')}`);
+  t.true(minimal.only.length <= 12);
+  t.is(replay(5, minimal.faults, wrong, mutant.habits, minimal.only), minimal.violation);
+  for (const fault of minimal.only) {
+    const rest = minimal.only.filter((other) => other !== fault);
+    t.is(replay(5, minimal.faults, wrong, mutant.habits, rest), null, `without ${fault}`);
   }
 });

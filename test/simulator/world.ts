@@ -1,122 +1,84 @@
 // Owns a network of consensus cores in virtual time, all from one seed: lossy and phase-shaped links, crashes at every effect
-// with loss of what was not synced, twins of one key. The shell here mirrors node/consensus-driver.ts without disks.
+// with loss of what was not synced, twins of one key, clocks that are off, changing sets. Its shell mirrors node/'s driver.
 
 import { present } from '../../base/check.ts';
 import type { Effect } from '../../consensus/effect.ts';
 import type { Event } from '../../consensus/input.ts';
-import type { Vote } from '../../consensus/message.ts';
-import { rotation } from '../../consensus/proposer.ts';
-import type { HeightSetup, HeightState, StepResult } from '../../consensus/step.ts';
+import { MAX_FUTURE_ROUND } from '../../consensus/limits.ts';
+import { type Ballot, type Proposal, type Vote, proposalKey, voteKey } from '../../consensus/message.ts';
+import { DEFAULT_TIME_WINDOW, isTimely, proposalTimestamp } from '../../consensus/proposal-time.ts';
+import type { HeightState } from '../../consensus/step.ts';
 import { DEFAULT_TIMEOUTS } from '../../consensus/timeouts.ts';
-import { type ValidatorSet, weightedSet } from '../../consensus/validator-set.ts';
+import { hasQuorumFor, isCertificate } from '../../consensus/vote-keeper.ts';
 import { EventQueue, draw } from './event-queue.ts';
+import { type FaultGate, OPEN_GATE } from './fault-gate.ts';
 import type { Faults } from './faults.ts';
-import { Observer, Violation } from './invariants.ts';
+import { Observer, Violation, hold } from './invariants.ts';
+import { falseDecision, flood, lie } from './liar.ts';
+import { type Membership, SET_DELAY, memberships } from './membership.ts';
+import { type Offence, proposalOffence, voteOffence } from './offence.ts';
+import { type Place, type Store, memoryStore } from './store.ts';
+import {
+  type Core,
+  type Decision,
+  EPOCH_MS,
+  FUTURE_BYTES,
+  GOOD_HABITS,
+  HEIGHT_MS,
+  HELD_BYTES,
+  type Habits,
+  type Happening,
+  MAX_WAIT_MS,
+  type Message,
+  NO_SIGNATURE,
+  type Node,
+  type Outcome,
+  PHASES,
+  STEPS,
+  TICK_MS,
+} from './world-parts.ts';
 
-/** The core under test: the real one, or a mutant of it. */
-export type Core = Readonly<{
-  heightState(setup: HeightSetup): HeightState;
-  step(state: HeightState, event: Event): StepResult;
-  isKnown(state: HeightState, event: Event): boolean;
-  resume(core: HeightState, events: readonly Event[]): Effect[];
+export type WorldOptions = Readonly<{
+  habits?: Habits;
+  gate?: FaultGate;
+  /** What a node keeps; by name, so that one of them can be given a failing disk. */
+  store?: (name: string) => Store;
 }>;
-
-/** Wrong ways to be a shell; all false is the right one. */
-export type Habits = Readonly<{
-  skipLogSync: boolean;
-  sendBeforePersist: boolean;
-  rebuildValue: boolean;
-  noPolka: boolean;
-}>;
-export const GOOD_HABITS: Habits = {
-  skipLogSync: false,
-  sendBeforePersist: false,
-  rebuildValue: false,
-  noPolka: false,
-};
-
-type Message = Readonly<{
-  height: number;
-  round: number;
-  phase: number;
-  event: Event;
-  polka: Event | null;
-  id: number;
-}>;
-type Happening =
-  | Readonly<{ kind: 'message'; to: number; message: Message }>
-  | Readonly<{ kind: 'event'; to: number; epoch: number; event: Event }>
-  | Readonly<{ kind: 'start'; to: number; epoch: number }>
-  | Readonly<{ kind: 'tick' | 'restart'; to: number }>;
-
-type Decision = Readonly<{ value: string; votes: readonly Vote[] }>;
-
-type Node = {
-  readonly index: number;
-  readonly name: string;
-  readonly isHonest: boolean;
-  /** 0, or for the instances of a twin 1 and 2. */
-  readonly twin: number;
-  core: HeightState | null;
-  isStarted: boolean;
-  isUp: boolean;
-  epoch: number;
-  startedMs: number;
-  chain: Decision[];
-  log: Event[];
-  synced: number;
-  signed: Map<string, string>;
-  lastPlace: readonly [number, number, number];
-  future: Message[];
-  queue: Event[];
-  built: number;
-};
-
-export type Outcome = Readonly<{
-  violation: string | null;
-  heights: number;
-  events: number;
-  virtualMs: number;
-  maxRound: number;
-  /** Hash over every event in order: equal seeds give equal hashes. */
-  trace: number;
-}>;
-
-const NO_SIGNATURE = new Uint8Array(0);
-const PHASES = { proposal: 0, prevote: 1, precommit: 2, polka: 3 } as const;
-const TICK_MS = 1_000;
-const HEIGHT_MS = 1_000;
-const PLACES = { proposal: 1, prevote: 2, precommit: 3 } as const;
 
 export class World {
   readonly #seed: number;
   readonly #faults: Faults;
   readonly #coreOf: Core;
   readonly #habits: Habits;
-  readonly #set: ValidatorSet;
+  readonly #gate: FaultGate;
+  readonly #membership: (value: string | undefined) => Membership;
   readonly #nodes: Node[] = [];
   readonly #queue = new EventQueue<Happening>();
   readonly #observer: Observer;
-  /** Values built so far, by height: what a liar may name. */
-  readonly #values = new Map<number, readonly string[]>();
+  /** Values built so far, by height: what a liar may name. And the second each is stamped with. */
+  readonly #values = new Map<number, string[]>();
+  readonly #stamps = new Map<string, number>();
   #now = 0;
   #events = 0;
-  #messages = 0;
-  #crashes = 0;
+  #restarts = 0;
   #trace = 0;
   #maxRound = 0;
 
-  constructor(seed: number, faults: Faults, core: Core, habits: Habits = GOOD_HABITS) {
+  constructor(seed: number, faults: Faults, core: Core, options: WorldOptions = {}) {
     this.#seed = seed;
     this.#faults = faults;
     this.#coreOf = core;
-    this.#habits = habits;
+    this.#habits = options.habits ?? GOOD_HABITS;
+    this.#gate = options.gate ?? OPEN_GATE;
     const names = Array.from({ length: faults.count }, (_, index) => `v${String(index).padStart(3, '0')}`);
-    this.#set = weightedSet(names.map((name) => [name, 1] as const));
-    this.#observer = new Observer(faults.count);
+    this.#membership = memberships(names, faults.churn);
+    this.#observer = new Observer(this.#membership);
+    const store = options.store ?? memoryStore;
     for (const [index, name] of names.entries()) {
       const isTwin = index < faults.twins;
-      for (const twin of isTwin ? [1, 2] : [0]) this.#nodes.push(this.#newNode(name, index, twin));
+      for (const twin of isTwin ? [1, 2] : [0]) {
+        this.#nodes.push(this.#newNode(name, index, twin, isTwin ? memoryStore() : store(name)));
+      }
     }
     for (const [at] of this.#nodes.entries()) {
       this.#begin(at);
@@ -124,26 +86,32 @@ export class World {
     }
   }
 
-  #newNode(name: string, index: number, twin: number): Node {
+  #newNode(name: string, index: number, twin: number, store: Store): Node {
     return {
       index,
       name,
       twin,
+      store,
       isHonest: twin === 0,
       core: null,
+      members: this.#membership(undefined),
       isStarted: false,
       isUp: true,
       epoch: 0,
       startedMs: 0,
       chain: [],
-      log: [],
-      synced: 0,
-      signed: new Map(),
-      lastPlace: [0, 0, 0],
-      future: [],
+      stamp: 0,
+      future: this.#newBuffer(),
+      held: 0,
       queue: [],
       built: 0,
+      said: 0,
+      effects: 0,
     };
+  }
+
+  #newBuffer(): Node['future'] {
+    return this.#coreOf.futureBuffer<Message>(() => this.#faults.count, FUTURE_BYTES);
   }
 
   /** Runs chaos, heals, and wants progress. */
@@ -159,13 +127,14 @@ export class World {
       if (late.length > 0) throw new Violation(`I8: ${late.length} nodes below height ${target} after healing`);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      violation = error.message;
+      violation = error instanceof Violation ? error.message : `threw ${error.message}`;
     }
     const { height } = this.#observer;
     return {
       violation,
       heights: height,
       events: this.#events,
+      restarts: this.#restarts,
       virtualMs: this.#now,
       maxRound: this.#maxRound,
       trace: this.#trace >>> 0,
@@ -181,11 +150,7 @@ export class World {
       }
       this.#now = next.time;
       this.#happen(next.item);
-      if (
-        height !== Number.POSITIVE_INFINITY &&
-        this.#nodes.every((node) => !node.isHonest || node.chain.length >= height)
-      )
-        return;
+      if (height !== Number.POSITIVE_INFINITY && this.#nodes.every((node) => isPast(node, height))) return;
     }
   }
 
@@ -197,19 +162,30 @@ export class World {
     return this.#nodes[at] as Node;
   }
 
+  /** What a node takes for the time, in milliseconds since 1970. */
+  #clock(node: Node): number {
+    const { skewMs } = this.#faults;
+    const isOff = skewMs > 0 && this.#isChaos && node.isHonest && this.#gate.admits('skew', node.index);
+    return EPOCH_MS + this.#now + (isOff ? (draw(this.#seed, 15, node.index) % (2 * skewMs + 1)) - skewMs : 0);
+  }
+
   #happen(item: Happening): void {
     const node = this.#node(item.to);
     this.#events++;
     this.#trace = draw(this.#trace, this.#now, item.to, node.chain.length, node.core?.driver.rules.round ?? -1);
+    if (!node.isUp && item.kind !== 'tick' && item.kind !== 'restart') return;
     switch (item.kind) {
       case 'message':
-        if (node.isUp) this.#receive(item.to, item.message);
+        this.#receive(item.to, item.message);
+        return;
+      case 'flood':
+        for (const message of flood(item.sender, item.height, this.#observer)) this.#receive(item.to, message);
         return;
       case 'event':
-        if (node.isUp && node.epoch === item.epoch) this.#feed(item.to, item.event);
+        if (node.epoch === item.epoch) this.#feed(item.to, item.event);
         return;
       case 'start':
-        if (node.isUp && node.epoch === item.epoch) this.#start(item.to);
+        if (node.epoch === item.epoch) this.#start(item.to);
         return;
       case 'tick':
         this.#tick(item.to);
@@ -221,11 +197,13 @@ export class World {
   }
 
   #fresh(node: Node): HeightState {
+    const delay = this.#habits.earlySet ? SET_DELAY - 1 : SET_DELAY;
+    node.members = this.#membership(node.chain[node.chain.length - delay]?.value);
     return this.#coreOf.heightState({
       height: node.chain.length + 1,
       self: node.name,
-      validators: this.#set,
-      proposerOf: rotation(this.#set),
+      validators: node.members.set,
+      proposerOf: node.members.proposerOf,
       timeouts: DEFAULT_TIMEOUTS,
     });
   }
@@ -235,12 +213,12 @@ export class World {
     node.core = this.#fresh(node);
     node.isStarted = false;
     node.epoch++;
-    node.log = [];
-    node.synced = 0;
     node.queue = [];
-    node.signed.clear();
-    const delay = node.chain.length === 0 ? 0 : Math.max(1, node.startedMs + HEIGHT_MS - this.#now);
-    this.#queue.push(this.#now + delay, { kind: 'start', to: at, epoch: node.epoch });
+    node.said = 0;
+    if (!this.#stored(node, () => node.store.begin(node.chain.length + 1))) return;
+    const pace = node.chain.length === 0 ? 0 : Math.max(1, node.startedMs + HEIGHT_MS - this.#now);
+    const behind = Math.min(MAX_WAIT_MS, (node.stamp + 1) * 1_000 - this.#clock(node));
+    this.#queue.push(this.#now + Math.max(pace, behind), { kind: 'start', to: at, epoch: node.epoch });
   }
 
   #start(at: number): void {
@@ -249,8 +227,8 @@ export class World {
     node.startedMs = this.#now;
     const height = node.chain.length + 1;
     if (!this.#perform(at, this.#coreOf.step(present(node.core, 'core'), { kind: 'start' }).effects)) return;
-    const held = node.future.filter((message) => message.height === height);
-    node.future = node.future.filter((message) => message.height > height);
+    const held = node.future.take(height);
+    node.held -= held.length;
     for (const message of held) if (node.isUp && node.chain.length + 1 === height) this.#receive(at, message);
     this.#drain(at);
   }
@@ -259,12 +237,28 @@ export class World {
     const node = this.#node(at);
     const height = node.chain.length + 1;
     if (message.height < height || message.height > height + 1) return;
-    if (message.height > height || !node.isStarted) {
-      if (node.future.length < 2_000) node.future.push(message);
-      return;
-    }
+    if (message.height > height || !node.isStarted) return this.#holdBack(node, message);
     if (message.polka !== null) this.#feed(at, message.polka);
-    if (node.isUp && node.chain.length + 1 === message.height) this.#feed(at, message.event);
+    if (node.isUp && node.chain.length + 1 === message.height) this.#feed(at, this.#judged(node, message.event));
+  }
+
+  /** As the real door does: only single messages of known senders and near rounds, within a budget. */
+  #holdBack(node: Node, message: Message): void {
+    const { event, sender, height } = message;
+    if (sender === null || message.polka !== null || message.round > MAX_FUTURE_ROUND) return;
+    const key =
+      event.kind === 'vote' ? voteKey(event.vote) : event.kind === 'proposal' ? proposalKey(event.proposal) : '';
+    if (node.future.add({ sender, height, bytes: HELD_BYTES, key: `${height}|${key}`, message })) node.held++;
+    hold(node.held * HELD_BYTES <= FUTURE_BYTES, `I13: ${node.name} holds back ${node.held} messages`);
+  }
+
+  /** A fresh proposal is judged by the clock of its receiver. */
+  #judged(node: Node, event: Event): Event {
+    if (event.kind !== 'proposal' || event.proposal.validRound !== -1) return event;
+    const stamp = this.#stamps.get(event.proposal.value);
+    if (stamp === undefined) return { ...event, validity: 'invalid' };
+    const isInTime = isTimely(stamp, this.#clock(node), event.proposal.round, DEFAULT_TIME_WINDOW);
+    return isInTime ? event : { ...event, validity: 'untimely' };
   }
 
   #feed(at: number, event: Event): void {
@@ -278,10 +272,23 @@ export class World {
     for (let event = node.queue.shift(); event !== undefined; event = node.queue.shift()) {
       const core = present(node.core, 'core');
       if (this.#coreOf.isKnown(core, event)) continue;
-      if (event.kind !== 'resend') node.log.push(event);
+      const said = event;
+      if (said.kind !== 'resend' && !this.#stored(node, () => node.store.append(said))) return;
       const { effects } = this.#coreOf.step(core, event);
-      this.#maxRound = Math.max(this.#maxRound, core.driver.rules.round);
+      if (core.driver.rules.round > this.#maxRound) this.#maxRound = core.driver.rules.round;
       if (!this.#perform(at, effects)) return;
+    }
+  }
+
+  /** Runs a storage operation; where it fails the node stops at once, as the real one does, and is started again later. */
+  #stored(node: Node, operation: () => void): boolean {
+    try {
+      operation();
+      return true;
+    } catch (error) {
+      if (error instanceof Violation) throw error;
+      this.#fall(this.#nodes.indexOf(node), ++node.effects);
+      return false;
     }
   }
 
@@ -290,223 +297,246 @@ export class World {
     const node = this.#node(at);
     const { epoch } = node;
     for (const effect of effects) {
-      if (this.#crashes_(at)) return false;
+      if (this.#crashes(at)) return false;
       this.#effect(at, effect);
       if (!node.isUp || node.epoch !== epoch) return false;
     }
     return true;
   }
 
-  #crashes_(at: number): boolean {
+  /** Every effect is a place to crash at. */
+  #crashes(at: number): boolean {
+    const { crashPerMillion, crashAt } = this.#faults;
+    if (crashPerMillion === 0 && crashAt === null) return false;
     const node = this.#node(at);
-    const { crashPerMillion } = this.#faults;
-    if (!this.#isChaos || crashPerMillion === 0 || !node.isHonest) return false;
-    if (draw(this.#seed, 11, ++this.#crashes) % 1_000_000 >= crashPerMillion) return false;
-    this.#crash(at);
+    if (!node.isHonest || !this.#isChaos) return false;
+    node.effects++;
+    const isDue = crashAt !== null && crashAt.node === at && crashAt.effect === node.effects;
+    if (!isDue && draw(this.#seed, 11, at, node.effects) % 1_000_000 >= crashPerMillion) return false;
+    if (!this.#gate.admits('crash', at, node.effects)) return false;
+    this.#fall(at, node.effects);
     return true;
   }
 
-  #crash(at: number): void {
+  /** A node goes down: its memory is gone, its disk keeps what was durable. */
+  #fall(at: number, place: number): void {
     const node = this.#node(at);
     node.isUp = false;
     node.epoch++;
     node.core = null;
     node.queue = [];
-    node.future = [];
-    // What was not synced is gone, wholly or in part.
-    const lost = draw(this.#seed, 12, this.#crashes) % (node.log.length - node.synced + 1);
-    node.log.length = node.log.length - lost;
-    this.#queue.push(this.#now + (draw(this.#seed, 13, this.#crashes) % 3_000), { kind: 'restart', to: at });
+    node.future = this.#newBuffer();
+    node.held = 0;
+    node.store.crash(draw(this.#seed, 12, at, place));
+    this.#queue.push(this.#now + (draw(this.#seed, 13, at, place) % 3_000), { kind: 'restart', to: at });
   }
 
   #restart(at: number): void {
     const node = this.#node(at);
+    this.#restarts++;
     node.isUp = true;
     node.epoch++;
     node.core = this.#fresh(node);
     node.isStarted = true;
     node.startedMs = this.#now;
-    node.synced = node.log.length;
-    const events = this.#habits.rebuildValue ? node.log.filter((event) => event.kind !== 'built') : node.log;
-    if (this.#perform(at, this.#coreOf.resume(node.core, events))) this.#drain(at);
+    let events: readonly Event[] = [];
+    const height = node.chain.length + 1;
+    const isOpen = this.#stored(node, () => {
+      events = node.store.reopen(height);
+    });
+    if (!isOpen) return;
+    const known = this.#habits.rebuildValue ? events.filter((event) => event.kind !== 'built') : events;
+    if (this.#perform(at, this.#coreOf.resume(node.core, known))) this.#drain(at);
   }
 
   #effect(at: number, effect: Effect): void {
     const node = this.#node(at);
-    const height = node.chain.length + 1;
     switch (effect.kind) {
-      case 'build': {
-        const value = `${height}/${effect.round}/${node.name}/${node.twin}/${node.built++}`;
-        const event: Event = { kind: 'built', round: effect.round, value };
-        this.#values.set(height, [...(this.#values.get(height) ?? []), value]);
-        this.#values.delete(height - 4);
-        this.#queue.push(this.#now + 5, { kind: 'event', to: at, epoch: node.epoch, event });
-        return;
-      }
+      case 'build':
+        return this.#build(at, effect.round);
       case 'start-timer': {
         const { timer, round } = effect;
-        this.#queue.push(this.#now + effect.ms, {
-          kind: 'event',
-          to: at,
-          epoch: node.epoch,
-          event: { kind: 'timeout', timer, round },
-        });
+        const event: Event = { kind: 'timeout', timer, round };
+        this.#queue.push(this.#now + effect.ms, { kind: 'event', to: at, epoch: node.epoch, event });
         return;
       }
-      case 'sign-ballot': {
-        const { ballot } = effect;
-        const vote: Vote = { ...ballot, voter: node.name, signature: NO_SIGNATURE };
-        const event: Event = { kind: 'vote', vote };
-        const message = this.#message(height, ballot.round, PHASES[ballot.type], event, null);
-        this.#sign(at, [height, ballot.round, PLACES[ballot.type]], String(ballot.value), message, () =>
-          this.#observer.signedBallot(ballot, node.name, node.isHonest),
-        );
-        return;
-      }
-      case 'sign-offer': {
-        const { offer, polka } = effect;
-        const event: Event = {
-          kind: 'proposal',
-          proposal: { ...offer, proposer: node.name, signature: NO_SIGNATURE },
-          validity: 'valid',
-        };
-        const certificate: Event | null =
-          polka.length === 0 || this.#habits.noPolka ? null : { kind: 'certificate', votes: polka };
-        const message = this.#message(height, offer.round, PHASES.proposal, event, certificate);
-        this.#sign(at, [height, offer.round, PLACES.proposal], `${offer.value}|${offer.validRound}`, message, () =>
-          this.#observer.signedOffer(offer, node.name, node.isHonest),
-        );
-        return;
-      }
+      case 'sign-ballot':
+        return this.#signBallot(at, effect);
+      case 'sign-offer':
+        return this.#signOffer(at, effect);
       case 'publish-polka':
         if (!this.#habits.noPolka) {
           const event: Event = { kind: 'certificate', votes: effect.votes };
-          this.#broadcast(at, this.#message(height, effect.votes[0]?.round ?? 0, PHASES.polka, event, null));
+          this.#broadcast(at, this.#message(at, effect.votes[0]?.round ?? 0, PHASES.polka, null, event, null));
         }
         return;
       case 'resend-vote': {
         const { vote } = effect;
-        this.#broadcast(at, this.#message(height, vote.round, PHASES[vote.type], { kind: 'vote', vote }, null));
+        const event: Event = { kind: 'vote', vote };
+        this.#broadcast(at, this.#message(at, vote.round, PHASES[vote.type], vote.voter, event, null));
         return;
       }
-      case 'resend-proposal': {
-        const { proposal, polka } = effect;
-        const certificate: Event | null =
-          polka.length === 0 || this.#habits.noPolka ? null : { kind: 'certificate', votes: polka };
-        const event: Event = { kind: 'proposal', proposal, validity: 'valid' };
-        this.#broadcast(at, this.#message(height, proposal.round, PHASES.proposal, event, certificate));
+      case 'resend-proposal':
+        this.#broadcast(at, this.#offered(at, effect.proposal, effect.polka));
+        return;
+      case 'decide': {
+        const block = this.#habits.roundInHash ? `${effect.value}@${effect.round}` : effect.value;
+        this.#decide(at, { value: effect.value, block, votes: effect.votes });
         return;
       }
-      case 'decide':
-        this.#decide(at, { value: effect.value, votes: effect.votes });
-        return;
       case 'vote-evidence':
-        this.#accuse(effect.votes[0].voter);
-        return;
+        return this.#accuse(node, voteOffence(...effect.votes));
       case 'proposal-evidence':
-        this.#accuse(effect.proposals[0].proposer);
-        return;
+        return this.#accuse(node, proposalOffence(...effect.proposals));
     }
   }
 
-  #accuse(signer: string): void {
-    const accused = this.#nodes.find((node) => node.name === signer);
-    this.#observer.accused(signer, accused?.isHonest ?? true);
-  }
-
-  /** Sync the log, check and persist the place, and only then let the signature out. */
-  #sign(
-    at: number,
-    place: readonly [number, number, number],
-    what: string,
-    message: Message,
-    observe: () => void,
-  ): void {
+  #build(at: number, round: number): void {
     const node = this.#node(at);
-    if (node.isHonest) {
-      if (!this.#habits.skipLogSync) node.synced = node.log.length;
-      const key = place.join('|');
-      const last = node.lastPlace;
-      const order = place[0] - last[0] || place[1] - last[1] || place[2] - last[2];
-      if (order < 0 || (order === 0 && node.signed.get(key) !== what)) return;
-      if (this.#habits.sendBeforePersist) {
-        observe();
-        this.#broadcast(at, message);
-        if (this.#crashes_(at)) return;
-        node.lastPlace = place;
-        node.signed.set(key, what);
-        node.queue.unshift(message.event);
-        return;
-      }
-      node.lastPlace = place;
-      node.signed.set(key, what);
-      if (this.#crashes_(at)) return;
-    }
-    observe();
-    this.#broadcast(at, message);
-    node.queue.unshift(message.event);
+    const height = node.chain.length + 1;
+    const value = `${height}/${round}/${node.name}/${node.twin}/${node.built++}`;
+    const known = this.#values.get(height);
+    if (known === undefined) this.#values.set(height, [value]);
+    else known.push(value);
+    this.#stamps.set(value, proposalTimestamp(node.stamp, this.#clock(node)));
+    for (const old of this.#values.get(height - 64) ?? []) this.#stamps.delete(old);
+    this.#values.delete(height - 64);
+    const event: Event = { kind: 'built', round, value };
+    this.#queue.push(this.#now + 5, { kind: 'event', to: at, epoch: node.epoch, event });
   }
 
-  #message(height: number, round: number, phase: number, event: Event, polka: Event | null): Message {
-    return { height, round, phase, event, polka, id: ++this.#messages };
+  #signBallot(at: number, effect: Effect & { kind: 'sign-ballot' }): void {
+    const node = this.#node(at);
+    const { ballot } = effect;
+    if (node.isHonest && ballot.type === 'prevote') isFounded(node, ballot);
+    const vote: Vote = { ...ballot, voter: node.name, signature: NO_SIGNATURE };
+    const event: Event = { kind: 'vote', vote };
+    const message = this.#message(at, ballot.round, PHASES[ballot.type], node.name, event, null);
+    const place = [ballot.height, ballot.round, STEPS[ballot.type]] as const;
+    if (this.#sign(at, place, String(ballot.value), message)) node.queue.unshift(event);
+  }
+
+  #signOffer(at: number, effect: Effect & { kind: 'sign-offer' }): void {
+    const node = this.#node(at);
+    const { offer, polka } = effect;
+    const message = this.#offered(at, { ...offer, proposer: node.name, signature: NO_SIGNATURE }, polka);
+    const place = [offer.height, offer.round, STEPS.proposal] as const;
+    if (this.#sign(at, place, `${offer.value}|${offer.validRound}`, message)) node.queue.unshift(message.event);
+  }
+
+  #offered(at: number, proposal: Proposal, polka: readonly Vote[]): Message {
+    const event: Event = { kind: 'proposal', proposal, validity: 'valid' };
+    const certificate: Event | null =
+      polka.length === 0 || this.#habits.noPolka ? null : { kind: 'certificate', votes: polka };
+    return this.#message(at, proposal.round, PHASES.proposal, proposal.proposer, event, certificate);
+  }
+
+  #accuse(node: Node, { signer, words, id }: Offence): void {
+    const accused = this.#nodes.find(({ name }) => name === signer);
+    const named = this.#habits.evidenceClock ? `${id}@${this.#clock(node)}` : id;
+    if (node.isHonest) this.#observer.accused(signer, accused?.isHonest ?? true, words, named);
+  }
+
+  /** Sync the log, check and persist the place, and only then let the signature out. False when it did not leave. */
+  #sign(at: number, place: Place, what: string, message: Message): boolean {
+    const node = this.#node(at);
+    if (!node.isHonest) {
+      this.#leave(at, message);
+      return true;
+    }
+    if (!node.store.mayVote(place[0])) return false;
+    if (!this.#habits.skipLogSync && !this.#stored(node, () => node.store.sync())) return false;
+    if (this.#habits.sendBeforePersist) {
+      this.#leave(at, message);
+      if (this.#crashes(at)) return false;
+      return node.store.record(place, what);
+    }
+    let isFree = false;
+    const isStored = this.#stored(node, () => {
+      isFree = node.store.record(place, what);
+    });
+    if (!isStored || !isFree || this.#crashes(at)) return false;
+    this.#leave(at, message);
+    return true;
+  }
+
+  #leave(at: number, message: Message): void {
+    const { name, isHonest } = this.#node(at);
+    const { event } = message;
+    if (event.kind === 'vote') this.#observer.signedBallot(event.vote, name, isHonest);
+    else if (event.kind === 'proposal') this.#observer.signedOffer(event.proposal, name, isHonest);
+    this.#broadcast(at, message);
+  }
+
+  #message(
+    at: number,
+    round: number,
+    phase: number,
+    sender: string | null,
+    event: Event,
+    polka: Event | null,
+  ): Message {
+    const node = this.#node(at);
+    const height = node.chain.length + 1;
+    return { height, round, phase, sender, event, polka, id: draw(at, height, round, phase, node.said++) };
   }
 
   #broadcast(from: number, message: Message): void {
-    const { lossPercent, delayMs } = this.#faults;
+    const { lossPercent, delayMs, floodPercent } = this.#faults;
+    const source = this.#node(from);
     const isChaos = this.#isChaos;
+    const isFaulty = isChaos && !source.isHonest;
     for (let to = 0; to < this.#nodes.length; to++) {
-      if (to === from || !this.#isLinked(from, to, message)) continue;
+      if (to === from || !this.#isLinked(source, this.#node(to), message)) continue;
       const chance = draw(this.#seed, 1, message.id, to);
-      if (isChaos && chance % 100 < lossPercent) continue;
-      const delay = 1 + ((chance >>> 8) % (isChaos ? delayMs : 20));
-      const said = isChaos && this.#node(from).twin !== 0 ? this.#lie(from, to, message) : message;
+      if (isChaos && chance % 100 < lossPercent && this.#gate.admits('loss', message.id, to)) continue;
+      let delay = 1 + ((chance >>> 8) % 20);
+      if (isChaos && delayMs > 20 && this.#gate.admits('delay', message.id, to)) {
+        delay = 1 + ((chance >>> 8) % delayMs);
+      }
+      const said = isFaulty ? this.#lie(source, to, message) : message;
       this.#queue.push(this.#now + delay, { kind: 'message', to, message: said });
+      if (!isFaulty || draw(this.#seed, 6, message.id, to) % 100 >= floodPercent) continue;
+      if (this.#gate.admits('flood', message.id, to)) {
+        this.#queue.push(this.#now + delay, { kind: 'flood', to, sender: source.name, height: message.height });
+      }
     }
   }
 
-  /** A faulty authority now and then tells one peer something else: another value, another valid round. */
-  #lie(from: number, to: number, message: Message): Message {
-    const { liePercent } = this.#faults;
+  /** A faulty authority now and then tells one peer something else. */
+  #lie(source: Node, to: number, message: Message): Message {
     const chance = draw(this.#seed, 5, message.id, to);
     const values = this.#values.get(message.height);
-    if (chance % 100 >= liePercent || values === undefined) return message;
-    const value = values[(chance >>> 8) % values.length] as string;
-    const { event } = message;
-    const { name } = this.#node(from);
-    if (event.kind === 'vote' && event.vote.voter === name) {
-      const vote: Vote = { ...event.vote, value: (chance >>> 16) % 4 === 0 ? null : value };
-      this.#observer.signedBallot(vote, vote.voter, false);
-      return { ...message, event: { kind: 'vote', vote } };
-    }
-    if (event.kind !== 'proposal' || event.proposal.proposer !== name) return message;
-    const proposal = { ...event.proposal, value, validRound: ((chance >>> 16) % (message.round + 1)) - 1 };
-    this.#observer.signedOffer(proposal, proposal.proposer, false);
-    return { ...message, event: { ...event, proposal } };
+    if (chance % 100 >= this.#faults.liePercent || values === undefined) return message;
+    return this.#gate.admits('lie', message.id, to)
+      ? lie(message, source.name, chance, values, this.#observer)
+      : message;
   }
 
   /** Twins see one side each; honest links are cut by (height, round, phase, source, destination). */
-  #isLinked(from: number, to: number, message: Message): boolean {
-    const source = this.#node(from);
-    const target = this.#node(to);
+  #isLinked(source: Node, target: Node, message: Message): boolean {
     if (source.name === target.name) return false;
     const { height, round, phase } = message;
-    for (const [twin, other] of [
-      [source, target],
-      [target, source],
-    ] as const) {
-      if (twin.twin !== 0 && 1 + (draw(this.#seed, 2, height, other.index) % 2) !== twin.twin) return false;
-    }
+    if (source.twin !== 0 && this.#side(target, height) === 3 - source.twin) return false;
+    if (target.twin !== 0 && this.#side(source, height) === 3 - target.twin) return false;
     const { cutPercent, cutRounds } = this.#faults;
-    if (!this.#isChaos || round >= cutRounds) return true;
-    return draw(this.#seed, 3, height, round, phase, source.index, target.index) % 100 >= cutPercent;
+    if (!this.#isChaos || round >= cutRounds || cutPercent === 0) return true;
+    if (draw(this.#seed, 3, height, round, phase, source.index, target.index) % 100 >= cutPercent) return true;
+    return !this.#gate.admits('cut', height, round, phase, source.index, target.index);
+  }
+
+  /** The twin a node talks to in a height: 1, 2, or 0 for both. */
+  #side(node: Node, height: number): number {
+    return this.#faults.shared ? 0 : 1 + (draw(this.#seed, 2, height, node.index) % 2);
   }
 
   #decide(at: number, decision: Decision): void {
     const node = this.#node(at);
     const previous = node.chain.length;
-    const height = decision.votes[0]?.height ?? 0;
-    if (node.isHonest) this.#observer.decided(node.name, height, previous, decision.value, decision.votes);
+    const { value, block, votes } = decision;
+    if (node.isHonest) this.#observer.decided(node.name, votes[0]?.height ?? 0, previous, block, value, votes);
     node.chain.push(decision);
+    node.stamp = this.#stamps.get(value) ?? node.stamp + 1;
     this.#begin(at);
   }
 
@@ -515,14 +545,63 @@ export class World {
     const node = this.#node(at);
     this.#queue.push(this.#now + TICK_MS, { kind: 'tick', to: at });
     if (!node.isUp) return;
+    if (node.isStarted && node.isHonest) atRest(node);
     const chance = draw(this.#seed, 4, at, this.#now);
     const peer = this.#node(chance % this.#nodes.length);
-    const isReached =
-      !this.#isChaos || (chance >>> 10) % 100 >= Math.max(this.#faults.lossPercent, this.#faults.cutPercent);
-    if (isReached && peer.isUp && peer.name !== node.name && peer.chain.length > node.chain.length) {
-      for (const decision of peer.chain.slice(node.chain.length)) this.#decide(at, decision);
-      return;
+    if (peer.isUp && peer.name !== node.name && peer.chain.length > node.chain.length) {
+      const { lossPercent, cutPercent } = this.#faults;
+      const isMissed = this.#isChaos && (chance >>> 10) % 100 < Math.max(lossPercent, cutPercent);
+      if (!isMissed || !this.#gate.admits('sync', at, this.#now)) {
+        if (this.#catchUp(at, peer, chance)) return;
+      }
     }
-    if (node.isStarted && this.#now - node.startedMs >= TICK_MS * 0.8) this.#feed(at, { kind: 'resend' });
+    if (node.isUp && node.isStarted && this.#now - node.startedMs >= TICK_MS * 0.8) this.#feed(at, { kind: 'resend' });
+  }
+
+  /** Takes the blocks of a peer as far as their certificates bear them. */
+  #catchUp(at: number, peer: Node, chance: number): boolean {
+    const node = this.#node(at);
+    const before = node.chain.length;
+    for (const decision of peer.chain.slice(before)) {
+      const isLie = this.#isChaos && !peer.isHonest && (chance >>> 4) % 100 < this.#faults.liePercent;
+      const told = isLie && this.#gate.admits('lie', at, this.#now) ? falseDecision(decision, chance) : decision;
+      if (!this.#habits.trustSync && node.isHonest && !this.#isCertified(node, told)) break;
+      this.#decide(at, told);
+      if (!node.isUp) break;
+    }
+    return node.chain.length > before;
+  }
+
+  #isCertified(node: Node, { value, votes }: Decision): boolean {
+    const [first] = votes;
+    if (first === undefined || first.type !== 'precommit' || first.value !== value) return false;
+    if (first.height !== node.chain.length + 1 || !isCertificate(votes, node.members.set)) return false;
+    if (new Set(votes.map(({ voter }) => voter)).size !== votes.length) return false;
+    return votes.every((vote) => this.#observer.hasSigned(vote));
+  }
+}
+
+function isPast(node: Node, height: number): boolean {
+  return !node.isHonest || node.chain.length >= height;
+}
+
+/** Lines 22 and 28: a prevote for a value stands on a proposal that is fresh or vouched for by an earlier round. */
+function isFounded({ core, name }: Node, { round, value }: Ballot): void {
+  if (core === null || value === null) return;
+  for (const { proposal } of core.driver.proposals.values()) {
+    if (proposal.round === round && proposal.value === value && proposal.validRound < round) return;
+  }
+  throw new Violation(`I6: ${name} prevotes ${value} in round ${round} on no sound proposal`);
+}
+
+/** Line 49 of the algorithm: whoever holds a proposal and a quorum of precommits for it, of any round, has decided. */
+function atRest({ core, name }: Node): void {
+  if (core === null || core.isDecided) return;
+  for (const { proposal } of core.driver.proposals.values()) {
+    const { round, value } = proposal;
+    hold(
+      !hasQuorumFor(core.driver.keeper, 'precommit', round, value),
+      `I8: ${name} holds a quorum for ${value} of round ${round} and does not decide`,
+    );
   }
 }

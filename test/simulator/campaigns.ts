@@ -1,0 +1,72 @@
+// Owns the campaigns that the suite runs short and the benchmark long: seeds of one kind from a first one on, each world with
+// all invariants. A failure is a seed and what broke.
+
+import { futureBuffer } from '../../consensus/future-buffer.ts';
+import { resume } from '../../consensus/replay.ts';
+import { heightState, isKnown, step } from '../../consensus/step.ts';
+import { type DiskTally, type DiskTrouble, diskStore } from './disk-store.ts';
+import { type Faults, calm, crashing, mixed, twinsScenario } from './faults.ts';
+import type { Core } from './world-parts.ts';
+import { World, type WorldOptions } from './world.ts';
+
+export const CORE: Core = { heightState, step, isKnown, resume, futureBuffer };
+
+export const CAMPAIGNS = ['mixed', 'twins', 'crash', 'full', 'rot', 'sweep'] as const;
+export type Campaign = (typeof CAMPAIGNS)[number];
+
+export type CampaignResult = Readonly<{
+  worlds: number;
+  heights: number;
+  virtualMs: number;
+  restarts: number;
+  full: number;
+  rotten: number;
+  refused: number;
+  failures: readonly Readonly<{ seed: number; violation: string; faults: Faults }>[];
+}>;
+
+/** Effects of a node's life that the sweep crashes at, one a seed. */
+const SWEEP_EFFECTS = 250;
+
+/** Faults of a seed: the sweep crashes node (seed / 250) mod 4 at exactly effect seed mod 250. */
+export function faultsOf(campaign: Campaign, seed: number): Faults {
+  switch (campaign) {
+    case 'mixed':
+      return mixed(seed);
+    case 'twins':
+      return twinsScenario(seed);
+    case 'sweep': {
+      const crashAt = { node: Math.floor(seed / SWEEP_EFFECTS) % 4, effect: 1 + (seed % SWEEP_EFFECTS) };
+      return { ...calm(4, 20_000), lossPercent: 10, delayMs: 400, crashAt };
+    }
+    default:
+      return crashing(seed);
+  }
+}
+
+/** Full and rotten disks are given to one authority, so that a quorum remains and has to make progress. */
+function optionsOf(campaign: Campaign, seed: number, tally: DiskTally): WorldOptions {
+  if (campaign === 'mixed' || campaign === 'twins') return {};
+  const trouble: DiskTrouble = campaign === 'sweep' ? 'crash' : campaign;
+  return {
+    store: (name) => diskStore(seed * 128 + Number(name.slice(1)), name === 'v003' ? trouble : 'crash', tally),
+  };
+}
+
+/** Runs `count` worlds from seed `first` on. */
+export function runCampaign(campaign: Campaign, first: number, count: number): CampaignResult {
+  const tally: DiskTally = { full: 0, rotten: 0, refused: 0 };
+  const failures: { seed: number; violation: string; faults: Faults }[] = [];
+  let heights = 0;
+  let virtualMs = 0;
+  let restarts = 0;
+  for (let seed = first; seed < first + count; seed++) {
+    const faults = faultsOf(campaign, seed);
+    const outcome = new World(seed, faults, CORE, optionsOf(campaign, seed, tally)).run();
+    heights += outcome.heights;
+    virtualMs += outcome.virtualMs;
+    restarts += outcome.restarts;
+    if (outcome.violation !== null) failures.push({ seed, violation: outcome.violation, faults });
+  }
+  return { worlds: count, heights, virtualMs, restarts, ...tally, failures };
+}

@@ -1,0 +1,30 @@
+// Owns how a simulated authority names evidence: the real identity of consensus/evidence.ts, over names turned into hashes.
+
+import type { Hex } from '../../base/bytes.ts';
+import { evidenceId, proposalEvidence, voteEvidence } from '../../consensus/evidence.ts';
+import type { Proposal, Vote } from '../../consensus/message.ts';
+import { drawText } from './event-queue.ts';
+
+function hexOf(text: string, words: number): Hex {
+  const word = (drawText(text) | 1).toString(16).replace('-', '').padStart(8, '0');
+  return `0x${word.repeat(words)}`;
+}
+
+const valueOf = (value: string | null): Hex | null => (value === null ? null : hexOf(value, 8));
+
+/** What was done, in words that do not depend on who saw it first, and its identity. */
+export type Offence = Readonly<{ signer: string; words: string; id: string }>;
+
+export function voteOffence(a: Vote, b: Vote): Offence {
+  const real = (vote: Vote): Vote => ({ ...vote, voter: hexOf(vote.voter, 5), value: valueOf(vote.value) });
+  const stated = [String(a.value), String(b.value)].sort().join('|');
+  const words = `${a.type}|${a.height}|${a.round}|${a.voter}|${stated}`;
+  return { signer: a.voter, words, id: evidenceId(voteEvidence(real(a), real(b))) };
+}
+
+export function proposalOffence(a: Proposal, b: Proposal): Offence {
+  const real = (p: Proposal): Proposal => ({ ...p, proposer: hexOf(p.proposer, 5), value: hexOf(p.value, 8) });
+  const stated = [`${a.value}/${a.validRound}`, `${b.value}/${b.validRound}`].sort().join('|');
+  const words = `proposal|${a.height}|${a.round}|${a.proposer}|${stated}`;
+  return { signer: a.proposer, words, id: evidenceId(proposalEvidence(real(a), real(b))) };
+}

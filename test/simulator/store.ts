@@ -1,0 +1,55 @@
+// Owns what a simulated authority keeps over a crash: the log of its inputs and the places it has signed. This one is a model
+// in memory; disk-store.ts puts the real files of node/ on a disk that fails.
+
+import type { Event } from '../../consensus/input.ts';
+
+export type Place = readonly [height: number, round: number, step: 1 | 2 | 3];
+
+export type Store = Readonly<{
+  /** Forgets the log: a height begins. */
+  begin(height: number): void;
+  append(event: Event): void;
+  sync(): void;
+  /** Makes a statement durable; false when an earlier one forbids it. Throws where the storage fails. */
+  record(place: Place, what: string): boolean;
+  /** What was not synced is lost, wholly or in part; `chance` says how much. */
+  crash(chance: number): void;
+  /** The log of `height` after a restart. */
+  reopen(height: number): readonly Event[];
+  /** False while the past of this key is not known. */
+  mayVote(height: number): boolean;
+}>;
+
+export function memoryStore(): Store {
+  let log: Event[] = [];
+  let synced = 0;
+  let last: Place = [0, 0, 1];
+  let said = '';
+  return {
+    begin() {
+      log = [];
+      synced = 0;
+    },
+    append(event) {
+      log.push(event);
+    },
+    sync() {
+      synced = log.length;
+    },
+    record(place, what) {
+      const order = place[0] - last[0] || place[1] - last[1] || place[2] - last[2];
+      if (order < 0 || (order === 0 && said !== what)) return false;
+      last = place;
+      said = what;
+      return true;
+    },
+    crash(chance) {
+      log.length -= chance % (log.length - synced + 1);
+    },
+    reopen() {
+      synced = log.length;
+      return log;
+    },
+    mayVote: () => true,
+  };
+}
