@@ -69,6 +69,7 @@ function roundInfo(round: RoundHistory): RoundInfo {
     seed: round.seed,
     baseRoot: round.baseRoot,
     modelRoot: round.modelRoot,
+    outcome: round.outcome,
     checkpoint:
       checkpoint === null
         ? null

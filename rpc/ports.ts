@@ -117,6 +117,8 @@ export type RoundInfo = Readonly<{
   seed: Hex;
   baseRoot: Hex;
   modelRoot: Hex | null;
+  /** Whether the model moved, was kept by the held-out gate, or the round came to nothing. */
+  outcome: 'pending' | 'moved' | 'reverted' | 'void' | 'expired';
   checkpoint: BlobReference | null;
   heldOutLoss: number | null;
   trainingLoss: number | null;

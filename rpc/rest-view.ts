@@ -88,6 +88,7 @@ export function roundView(round: RoundInfo): View {
     seed: round.seed,
     base_root: round.baseRoot,
     model_root: round.modelRoot,
+    outcome: round.outcome,
     checkpoint:
       round.checkpoint === null
         ? null

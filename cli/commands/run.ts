@@ -49,23 +49,7 @@ export async function runUntilStopped(config: Config, stopWithInput = false): Pr
     nodeId: config.node_id,
     terminal: process.stdout.isTTY === true,
   });
-  const started = await startNode({
-    config,
-    log,
-    onFatal: (error) => {
-      log.error('stopping: the node cannot go on', { reason: error.message });
-      process.exitCode = 1;
-      end('fatal');
-    },
-  });
-  if (!started.ok) throw new FaultError(started);
-  const node = started.value;
-  log.info('node', {
-    address: node.address,
-    authority: config.is_authority,
-    peers: node.peerNode.addresses().join(' '),
-    url: node.rpc.url,
-  });
+  let stop: () => Promise<void> = async () => {};
   let ending = false;
   function end(why: string): void {
     if (ending) {
@@ -78,11 +62,29 @@ export async function runUntilStopped(config: Config, stopWithInput = false): Pr
       log.error('not stopped in time: ending at once');
       process.exit(1);
     });
-    void node.stop().then(() => {
+    void stop().then(() => {
       log.info('stopped');
       process.exit(process.exitCode ?? 0);
     });
   }
+  const started = await startNode({
+    config,
+    log,
+    onFatal: (error) => {
+      log.error('stopping: the node cannot go on', { reason: error.message });
+      process.exitCode = 1;
+      if (!ending) end('fatal');
+    },
+  });
+  if (!started.ok) throw new FaultError(started);
+  const node = started.value;
+  stop = node.stop;
+  log.info('node', {
+    address: node.address,
+    authority: config.is_authority,
+    peers: node.peerNode.addresses().join(' '),
+    url: node.rpc.url,
+  });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end(signal));
   // The pipe from a starter that died, even by SIGKILL, ends too: its nodes do not outlive it.
   if (stopWithInput) process.stdin.once('close', () => end('standard input ended')).resume();

@@ -43,6 +43,7 @@ export const round: RoundInfo = {
   seed: `0x${'01'.repeat(32)}`,
   baseRoot: `0x${'02'.repeat(32)}`,
   modelRoot: `0x${'ab'.repeat(32)}`,
+  outcome: 'moved',
   checkpoint: { blobId: 'abc', sha256: `0x${'03'.repeat(32)}`, size: 1_000 },
   heldOutLoss: 4.25,
   trainingLoss: 4.5,
