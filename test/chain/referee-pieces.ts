@@ -22,8 +22,13 @@ import { caseOf, runCase } from '../engine/cases.ts';
 import { bitsOf } from './referee-floats.ts';
 import { openRefereeWorld, type RefereeWorld } from './referee-world.ts';
 
-/** A tensor as bytes, with the leaf size it is committed by and the elements the piece needs. */
-type Part = Readonly<{ bytes: Uint8Array; leafBytes: number; elements: readonly number[] }>;
+/** A tensor as bytes, with the leaf size it is committed by, the elements the piece needs, and which of them it claims. */
+type Part = Readonly<{
+  bytes: Uint8Array;
+  leafBytes: number;
+  elements: readonly number[];
+  claimed?: readonly number[];
+}>;
 /** Operands in order; `outputs` counts those at the end that the piece claims. */
 export type Cut = Readonly<{
   part: RefereePart;
@@ -52,7 +57,8 @@ export function presentCut({ part, operands, numbers }: Cut): Readonly<{
 export function withFlippedBit(cut: Cut, random: Prng): Cut {
   const k = cut.operands.length - 1 - random.below(cut.outputs);
   const operand = present(cut.operands[k], 'output');
-  const element = present(operand.elements[random.below(operand.elements.length)], 'element');
+  const claimed = operand.claimed ?? operand.elements;
+  const element = present(claimed[random.below(claimed.length)], 'element');
   const bytes = operand.bytes.slice();
   const at = 4 * element + random.below(4);
   bytes[at] = (bytes[at] ?? 0) ^ (1 << random.below(8));
@@ -162,11 +168,17 @@ const gradNorm: Cutter = (t, _, random) => {
   const first = NORM_LEDGER_WIDTH * chunk;
   const row = (elements: readonly number[]) => ({ bytes: asBytes(values), leafBytes: 16_384, elements });
   const kind = random.below(8);
-  if (kind === 0) return { part: 'normFold', operands: [row(range(17, first))], outputs: 1, numbers: [chunk] };
+  if (kind === 0)
+    return {
+      part: 'normFold',
+      operands: [{ ...row(range(17, first)), claimed: [first + 16] }],
+      outputs: 1,
+      numbers: [chunk],
+    };
   if (kind === 1) {
     return {
       part: 'normTotal',
-      operands: [row(range(chunk === 0 ? 2 : 3, first + (chunk === 0 ? 16 : 15)))],
+      operands: [{ ...row(range(chunk === 0 ? 2 : 3, first + (chunk === 0 ? 16 : 15))), claimed: [first + 17] }],
       outputs: 1,
       numbers: [chunk],
     };
