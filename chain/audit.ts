@@ -15,7 +15,7 @@ import { openStore, type Store } from './store.ts';
 import { listRoot, Trie } from './trie.ts';
 import { fromHex } from '../base/bytes.ts';
 
-export type Audit = Readonly<{ blocks: number; accounts: number; slots: number; stateRoot: Hash }>;
+export type Audit = Readonly<{ blocks: number; rows: number; accounts: number; slots: number; stateRoot: Hash }>;
 
 const ADDRESS_BYTES = 20;
 
@@ -45,18 +45,31 @@ export async function auditBlocks(
   return success(head + 1);
 }
 
-/** Rebuilds every trie from the flat state of a closed database and compares the roots with what is stored. */
+/** Reads every row of a closed database against its checksum, rebuilds every trie from the flat state and compares the
+ * roots with what is stored. A damaged row is named. */
 export async function auditState(directory: string, expected: Hash): Promise<Result<Omit<Audit, 'blocks'>>> {
   const store = await openStore(directory, false, () => {});
   if (!store.ok) return store;
   try {
-    return await compareState(store.value, expected);
+    const rows = await countRows(store.value);
+    const state = await compareState(store.value, expected);
+    return state.ok ? success({ ...state.value, rows }) : state;
+  } catch (error) {
+    if (store.value.failure === null) throw error;
+    return fault('databaseCorrupt', store.value.failure.message);
   } finally {
     await store.value.close();
   }
 }
 
-async function compareState(store: Store, expected: Hash): Promise<Result<Omit<Audit, 'blocks'>>> {
+/** Every row there is: the scan refuses one whose checksum, which covers its key, does not match. */
+async function countRows(store: Store): Promise<number> {
+  let rows = 0;
+  for await (const _ of store.scan({ gte: new Uint8Array(1) })) rows++;
+  return rows;
+}
+
+async function compareState(store: Store, expected: Hash): Promise<Result<Omit<Audit, 'blocks' | 'rows'>>> {
   const roots = await storageRoots(store);
   const trie = new Trie(null, () => null);
   let accounts = 0;

@@ -7,6 +7,7 @@ import { balanceCommand } from './commands/balance.ts';
 import { chatCommand } from './commands/chat.ts';
 import { configCommand } from './commands/config.ts';
 import { createNetworkCommand } from './commands/create-network.ts';
+import { dbCheckCommand } from './commands/db-check.ts';
 import { demoCommand } from './commands/demo.ts';
 import { devCommand } from './commands/dev.ts';
 import { generateConfigCommand } from './commands/generate-config.ts';
@@ -31,6 +32,7 @@ await yargs(hideBin(process.argv))
   .command(chatCommand)
   .command(generateConfigCommand)
   .command(configCommand)
+  .command(dbCheckCommand)
   .demandCommand(1, 'Name a command; pol-node --help lists them.')
   .strict()
   .completion('completion', 'print a script for shell completion')

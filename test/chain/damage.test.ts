@@ -77,6 +77,26 @@ test('a flipped byte in any kind of row is named', async (t) => {
   t.is(await reopen(made.options), 'opened');
 });
 
+test('a flipped byte in a row that opening does not read is named by the full check', async (t) => {
+  const made = await fiveBlocks();
+  t.teardown(() => rm(made.directory, { recursive: true, force: true }));
+  const chain = unwrap(await openChain({ ...made.options, create: false }));
+  const { stateRoot } = chain.head().header;
+  await chain.close();
+  t.true((await auditState(made.directory, stateRoot)).ok);
+  let row = new Uint8Array(0);
+  await withRows(made.directory, async (db) => {
+    for await (const [found, value] of db.iterator({ gte: key(PREFIX.code), lt: key(PREFIX.code + 1), limit: 1 })) {
+      row = new Uint8Array(found);
+      const bent = new Uint8Array(value);
+      bent[7] = (bent[7] as number) ^ 0x20;
+      await db.put(row, bent);
+    }
+  });
+  const audit = await auditState(made.directory, stateRoot);
+  t.regex(audit.ok ? '' : audit.message, new RegExp(`checksum of row ${toHex(row)}`));
+});
+
 test('a byte flipped in the log file is noticed at open', async (t) => {
   const made = await fiveBlocks();
   t.teardown(() => rm(made.directory, { recursive: true, force: true }));

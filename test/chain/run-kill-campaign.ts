@@ -1,0 +1,54 @@
+// Owns `npm run test:kill`: so many kill -9 of a process that commits blocks as fast as it can, at moments drawn from a
+// printed seed (KILL_SEED, KILL_RUNS). After each, nothing acknowledged may be missing; every 50th time all is recomputed.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rm } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { check } from '../../base/check.ts';
+import { unwrap } from '../../base/fault.ts';
+import { prng } from '../../base/prng.ts';
+import { auditBlocks, auditState } from '../../chain/audit.ts';
+import { alice, temporaryFolder, testChain } from './support.ts';
+
+const RUNS = Number(process.env['KILL_RUNS'] ?? 1_000);
+const SEED = process.env['KILL_SEED'] ?? '1';
+const AUDIT_EVERY = 50;
+/** Longest life of a process after its first block, in milliseconds. */
+const LIFE_MS = 300;
+
+const worker = fileURLToPath(new URL('./crash-worker.js', import.meta.url));
+const directory = await temporaryFolder();
+const random = prng(`kill ${SEED}`);
+console.log(`kill campaign: ${RUNS} runs, seed ${SEED}`);
+let acknowledged = 0;
+try {
+  for (let run = 1; run <= RUNS; run++) {
+    const child = spawn(process.execPath, [worker, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [byte = 0] = random.bytes(1);
+    let armed = false;
+    child.stdout.on('data', (data: Buffer) => {
+      for (const line of data.toString().trim().split('\n')) acknowledged = Math.max(acknowledged, Number(line));
+      if (!armed) setTimeout(() => child.kill('SIGKILL'), (byte / 256) * LIFE_MS);
+      armed = true;
+    });
+    await once(child, 'exit');
+    const { chain } = await testChain({ directory, create: false });
+    const { number } = chain.head().header;
+    check(number >= acknowledged, `run ${run}: block ${acknowledged} was acknowledged, the head is ${number}`);
+    check(
+      (await unwrap(chain.state(number)).nonce(alice.address)) === number,
+      `run ${run}: state is not that of ${number}`,
+    );
+    const whole = run % AUDIT_EVERY === 0 || run === RUNS;
+    if (whole) unwrap(await auditBlocks(chain));
+    const { stateRoot } = chain.head().header;
+    await chain.close();
+    if (whole) {
+      unwrap(await auditState(directory, stateRoot));
+      console.log(`${run} kills, ${number} blocks, all whole`);
+    }
+  }
+} finally {
+  await rm(directory, { recursive: true, force: true });
+}
