@@ -23,6 +23,7 @@ type Library = Readonly<{
   destroy(pool: unknown): void;
   run(pool: unknown, commands: Int32Array, state: Uint8Array, work: Uint8Array): number;
   failedAt(pool: unknown): number;
+  prepare(region: Uint8Array, bytes: number): void;
   leafHashReady(): number;
   hashLeaves(bytes: Uint8Array, length: number, leaf: number, out: Uint8Array): void;
   foldHashes(hashes: Uint8Array, count: number): void;
@@ -51,6 +52,7 @@ function tryOpen(): Library | string {
       destroy: lib.func('void pool_destroy(void *)'),
       run: lib.func('int32_t pool_run(void *, const int32_t *, void *, void *)'),
       failedAt: lib.func('int32_t pool_failed_at(void *)'),
+      prepare: lib.func('void native_prepare(void *, int64_t)'),
       leafHashReady: lib.func('int32_t leaf_hash_ready()'),
       hashLeaves: lib.func('void hash_leaves(const void *, int64_t, int64_t, void *)'),
       foldHashes: lib.func('void fold_hashes(void *, int64_t)'),
@@ -115,6 +117,7 @@ function load(
   const state = shared?.bytes ?? buffer(plan?.end ?? program.stateBytes);
   const places = keptPlaces(program, plan);
   const work = buffer(program.arenaBytes - program.stateBytes);
+  for (const region of [state, work]) lib.prepare(region, region.length);
   const commands = lowerProgram(program, { places, ready: false });
   const short = places.size > 0 ? lowerProgram(program, { places, ready: true }) : commands;
   const loaded = loadedProgram(program, {
