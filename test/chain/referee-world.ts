@@ -46,9 +46,10 @@ async function run(evm: EVM, code: Uint8Array, data: Uint8Array) {
   return { gas: Number(executionGasUsed), error: exceptionError?.error ?? null, returnValue };
 }
 
-/** 21,000, and 4 or 16 gas for each byte of calldata (EIP-2028). */
-function intrinsicGas(data: Uint8Array): number {
-  return data.reduce((sum, byte) => sum + (byte === 0 ? 4 : 16), 21_000);
+/** Gas of a transaction with this calldata: 21,000, the bytes (EIP-2028) and the execution, or the floor of EIP-7623. */
+function transactionGas(data: Uint8Array, execution: number): number {
+  const tokens = data.reduce((sum, byte) => sum + (byte === 0 ? 1 : 4), 0);
+  return 21_000 + Math.max(4 * tokens + execution, 10 * tokens);
 }
 
 export async function openRefereeWorld(): Promise<RefereeWorld> {
@@ -59,7 +60,7 @@ export async function openRefereeWorld(): Promise<RefereeWorld> {
     async judge(piece, witness) {
       const data = encodeJudge(piece, witness);
       const { gas, error, returnValue } = await run(evm, referee, data);
-      const answer = { gas: gas + intrinsicGas(data), calldata: data.length };
+      const answer = { gas: transactionGas(data, gas), calldata: data.length };
       if (error === null) return { ...answer, holds: decodeJudged(returnValue), error: null };
       return { ...answer, holds: null, error: returnValue.length >= 4 ? toHex(returnValue.subarray(0, 4)) : error };
     },
