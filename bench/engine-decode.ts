@@ -132,10 +132,10 @@ export async function decodeFigures(
       figures[name === '30m' ? 'decodeVsLlamaCpp' : `decodeVsLlamaCpp@${name}`] = figure;
     }
   } catch (error) {
-    figures['decodeWhy'] = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    figures.decodeWhy = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  if (typeof provided === 'string') figures['decodeWhy'] = provided;
+  if (typeof provided === 'string') figures.decodeWhy = provided;
   return figures;
 }
