@@ -47,14 +47,14 @@ function sealed(body: Uint8Array): Uint8Array {
   return concat(copy, copy);
 }
 
-/** The record's content from whichever copy is whole, or null. */
-function opened(record: Uint8Array): Uint8Array | null {
-  for (const at of [0, COPY_BYTES]) {
-    const copy = record.subarray(at, at + COPY_BYTES);
-    const stored = new DataView(copy.buffer, copy.byteOffset).getUint32(CRC_AT);
-    if (crc32(copy.subarray(0, CRC_AT)) === stored && copy.some((byte) => byte !== 0)) return copy;
-  }
-  return null;
+/** The copies of a record that are whole. */
+function wholeCopies(record: Uint8Array): Uint8Array[] {
+  return [0, COPY_BYTES]
+    .map((at) => record.subarray(at, at + COPY_BYTES))
+    .filter((copy) => {
+      const stored = new DataView(copy.buffer, copy.byteOffset).getUint32(CRC_AT);
+      return crc32(copy.subarray(0, CRC_AT)) === stored && copy.some((byte) => byte !== 0);
+    });
 }
 
 function encodeEntry(entry: Entry): Uint8Array {
@@ -86,7 +86,8 @@ export function comparePlaces(a: SignPlace, b: SignPlace): number {
   return a.height - b.height || a.round - b.round || a.step - b.step;
 }
 
-type Loaded = Readonly<{ last: Entry | null; records: number; bytes: number }>;
+/** `isWorn`: a copy of some record is damaged, the other one stood in. */
+type Loaded = Readonly<{ last: Entry | null; records: number; bytes: number; isWorn: boolean }>;
 
 function damaged(what: string): ReturnType<typeof fault> {
   return fault('sign-guard/damaged', `sign state: ${what}; restore the file or retire this authority key`);
@@ -94,8 +95,9 @@ function damaged(what: string): ReturnType<typeof fault> {
 
 /** A torn tail is what a crash before the sync leaves, and no signature left then; damage anywhere else is refused. */
 function load(bytes: Uint8Array, domainId: Uint8Array): Result<Loaded> {
-  const head = bytes.length < RECORD_BYTES ? null : opened(bytes.subarray(0, RECORD_BYTES));
-  if (head === null || !equal(head.subarray(0, MAGIC.length), MAGIC))
+  const heads = bytes.length < RECORD_BYTES ? [] : wholeCopies(bytes.subarray(0, RECORD_BYTES));
+  const [head] = heads;
+  if (head === undefined || !equal(head.subarray(0, MAGIC.length), MAGIC))
     return damaged('the head of the file is not readable');
   if (!equal(head.subarray(MAGIC.length, MAGIC.length + 32), domainId)) {
     return fault('sign-guard/foreign', 'sign state: the file belongs to another network or key');
@@ -103,9 +105,10 @@ function load(bytes: Uint8Array, domainId: Uint8Array): Result<Loaded> {
   const count = Math.floor(bytes.length / RECORD_BYTES);
   let last: Entry | null = null;
   let records = 1;
+  let isWorn = heads.length < 2;
   for (let i = 1; i < count; i++) {
-    const copy = opened(bytes.subarray(i * RECORD_BYTES, (i + 1) * RECORD_BYTES));
-    const entry = copy === null ? null : decodeEntry(copy);
+    const copies = wholeCopies(bytes.subarray(i * RECORD_BYTES, (i + 1) * RECORD_BYTES));
+    const entry = copies[0] === undefined ? null : decodeEntry(copies[0]);
     if (entry === null) {
       if (i === count - 1 && bytes.length % RECORD_BYTES === 0) break;
       return damaged(`record ${i} is not readable`);
@@ -115,8 +118,9 @@ function load(bytes: Uint8Array, domainId: Uint8Array): Result<Loaded> {
     }
     last = entry;
     records++;
+    isWorn ||= copies.length < 2;
   }
-  return success({ last, records, bytes: records * RECORD_BYTES });
+  return success({ last, records, bytes: records * RECORD_BYTES, isWorn });
 }
 
 function headRecord(domainId: Uint8Array): Uint8Array {
@@ -155,6 +159,12 @@ export function openSignGuard(options: SignGuardOptions): Result<SignGuard> {
   const loaded = load(disk.read(path), domainId);
   if (!loaded.ok) return loaded;
   let { last, records, bytes } = loaded.value;
+  if (loaded.value.isWorn) {
+    // Made whole again before the second copy rots too.
+    writeFresh(disk, path, domainId, last);
+    records = last === null ? 1 : 2;
+    bytes = records * RECORD_BYTES;
+  }
   let file = disk.open(path, 'existing');
   file.truncate(bytes);
   file.syncWhole();

@@ -155,3 +155,20 @@ test('the log gives back what was appended, whole entries only, wherever a crash
   const damaged = openConsensusLog(path);
   t.true(damaged.ok && damaged.value.isDamaged && damaged.value.entries.length === 0, 'damage before the end is told');
 });
+
+test('damage is made good at each start, so that bits that rot one by one never lose a place', (t) => {
+  const path = join(folder(t), 'sign.bin');
+  const guard = opened(path, true);
+  guard.sign(place(1, 0, 2), digest('a'), signer);
+  guard.close();
+  const random = prng('slow rot');
+  for (let start = 0; start < 60; start++) {
+    const bytes = readFileSync(path);
+    const at = random.below(bytes.length);
+    bytes[at] = (bytes[at] as number) ^ (1 << random.below(8));
+    writeFileSync(path, bytes);
+    const again = opened(path);
+    t.deepEqual(again.last(), place(1, 0, 2), `start ${start}`);
+    again.close();
+  }
+});
