@@ -62,26 +62,21 @@ type Value =
 const TYPE = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const;
 
 function writeValue(to: Writer, one: Value): void {
-  switch (one.kind) {
-    case 'u32':
-      to.u32(TYPE.u32);
-      return to.u32(one.value);
-    case 'f32':
-      to.u32(TYPE.f32);
-      return to.f32(one.value);
-    case 'bool':
-      to.u32(TYPE.bool);
-      return to.bytes(Uint8Array.of(Number(one.value)));
-    case 'string':
-      to.u32(TYPE.string);
-      return to.string(one.value);
-    case 'strings':
-    case 'i32s':
-      to.u32(TYPE.array);
-      to.u32(one.kind === 'strings' ? TYPE.string : TYPE.i32);
-      to.u64(one.value.length);
-      for (const item of one.value) typeof item === 'string' ? to.string(item) : to.u32(item >>> 0);
+  if (one.kind === 'strings' || one.kind === 'i32s') {
+    to.u32(TYPE.array);
+    to.u32(one.kind === 'strings' ? TYPE.string : TYPE.i32);
+    to.u64(one.value.length);
+    for (const item of one.value) {
+      if (typeof item === 'string') to.string(item);
+      else to.u32(item >>> 0);
+    }
+    return;
   }
+  to.u32(TYPE[one.kind]);
+  if (one.kind === 'u32') to.u32(one.value);
+  else if (one.kind === 'f32') to.f32(one.value);
+  else if (one.kind === 'string') to.string(one.value);
+  else to.bytes(Uint8Array.of(Number(one.value)));
 }
 
 function metadata(config: ModelConfig, tokenizer: Tokenizer, name: string): readonly (readonly [string, Value])[] {
