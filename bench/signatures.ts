@@ -41,8 +41,9 @@ function agree(native: Secp256k1, { digest, secret, damage }: Input): boolean {
 }
 
 export async function main(): Promise<void> {
-  const inputs = Number(process.env['SIGNATURE_INPUTS'] ?? 100_000);
-  const seed = process.env['SIGNATURE_SEED'] ?? 'signatures';
+  const { SIGNATURE_INPUTS, SIGNATURE_SEED } = process.env;
+  const inputs = Number(SIGNATURE_INPUTS ?? 100_000);
+  const seed = SIGNATURE_SEED ?? 'signatures';
   const native = loadNativeSecp256k1();
   if (native === null) {
     console.log(JSON.stringify({ inputs: 0, skipped: 'the native binary does not load here' }));

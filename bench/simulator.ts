@@ -40,11 +40,12 @@ function speed(count: number, virtualMs: number): number {
   return Math.round(heights / ((used.user + used.system) / 1_000_000));
 }
 
-type Shared = Readonly<{ results: readonly CampaignResult[]; wallMs: number }>;
+type Shared = Readonly<{ results: readonly CampaignResult[]; wallMs: number; cpuMs: number }>;
 
 /** Runs a campaign on two threads. */
 async function campaign(name: Campaign, first: number, seeds: number): Promise<Shared> {
   const start = performance.now();
+  const before = process.cpuUsage();
   const share = Math.ceil(seeds / THREADS);
   const results = await Promise.all(
     Array.from({ length: THREADS }, (_, thread) => {
@@ -52,7 +53,7 @@ async function campaign(name: Campaign, first: number, seeds: number): Promise<S
       const workerData = { campaign: name, first: first + thread * share, count };
       const worker = new Worker(new URL('./simulator-worker.js', import.meta.url), { workerData });
       return new Promise<CampaignResult>((done, fail) => {
-        worker.once('message', ({ result }: { result: CampaignResult }) => done(result));
+        worker.once('message', done);
         worker.once('error', fail);
       });
     }),
@@ -62,7 +63,8 @@ async function campaign(name: Campaign, first: number, seeds: number): Promise<S
       console.log(`${name} seed ${seed}: ${violation}; npm run bench -- simulator replay ${name} ${seed}`);
     }
   }
-  return { results, wallMs: performance.now() - start };
+  const used = process.cpuUsage(before);
+  return { results, wallMs: performance.now() - start, cpuMs: (used.user + used.system) / 1_000 };
 }
 
 function total(shared: Shared, what: (result: CampaignResult) => number): number {
@@ -132,6 +134,7 @@ export async function main(words: readonly string[] = []): Promise<void> {
     JSON.stringify({
       heightsPerSecond,
       twinsPerSecond: Math.round((total(twins, ({ worlds: n }) => n) / twins.wallMs) * 1_000),
+      twinsPerCoreSecond: Math.round((total(twins, ({ worlds: n }) => n) / twins.cpuMs) * 1_000),
       mutantsFound,
       mutants: MUTANTS.length,
       violations: sum(({ failures }) => failures.length),

@@ -10,13 +10,13 @@ function hexOf(text: string, words: number): Hex {
   return `0x${word.repeat(words)}`;
 }
 
-const valueOf = (value: string | null): Hex | null => (value === null ? null : hexOf(value, 8));
+const hashOf = (value: string | null): Hex | null => (value === null ? null : hexOf(value, 8));
 
 /** What was done, in words that do not depend on who saw it first, and its identity. */
 export type Offence = Readonly<{ signer: string; words: string; id: string }>;
 
 export function voteOffence(a: Vote, b: Vote): Offence {
-  const real = (vote: Vote): Vote => ({ ...vote, voter: hexOf(vote.voter, 5), value: valueOf(vote.value) });
+  const real = (vote: Vote): Vote => ({ ...vote, voter: hexOf(vote.voter, 5), value: hashOf(vote.value) });
   const stated = [String(a.value), String(b.value)].sort().join('|');
   const words = `${a.type}|${a.height}|${a.round}|${a.voter}|${stated}`;
   return { signer: a.voter, words, id: evidenceId(voteEvidence(real(a), real(b))) };

@@ -5,11 +5,10 @@ import { present } from '../../base/check.ts';
 import type { Effect } from '../../consensus/effect.ts';
 import type { Event } from '../../consensus/input.ts';
 import { MAX_FUTURE_ROUND } from '../../consensus/limits.ts';
-import { type Ballot, type Proposal, type Vote, proposalKey, voteKey } from '../../consensus/message.ts';
+import type { Proposal, Vote } from '../../consensus/message.ts';
 import { DEFAULT_TIME_WINDOW, isTimely, proposalTimestamp } from '../../consensus/proposal-time.ts';
 import type { HeightState } from '../../consensus/step.ts';
 import { DEFAULT_TIMEOUTS } from '../../consensus/timeouts.ts';
-import { hasQuorumFor, isCertificate } from '../../consensus/vote-keeper.ts';
 import { EventQueue, draw } from './event-queue.ts';
 import { type FaultGate, OPEN_GATE } from './fault-gate.ts';
 import type { Faults } from './faults.ts';
@@ -17,6 +16,7 @@ import { Observer, Violation, hold } from './invariants.ts';
 import { falseDecision, flood, lie } from './liar.ts';
 import { type Membership, SET_DELAY, memberships } from './membership.ts';
 import { type Offence, proposalOffence, voteOffence } from './offence.ts';
+import { atRest, eventKey, isCertified, isFounded, isPast, newNode } from './node-checks.ts';
 import { type Place, type Store, memoryStore } from './store.ts';
 import {
   type Core,
@@ -77,37 +77,22 @@ export class World {
     for (const [index, name] of names.entries()) {
       const isTwin = index < faults.twins;
       for (const twin of isTwin ? [1, 2] : [0]) {
-        this.#nodes.push(this.#newNode(name, index, twin, isTwin ? memoryStore() : store(name)));
+        this.#nodes.push(
+          newNode(
+            name,
+            index,
+            twin,
+            isTwin ? memoryStore() : store(name),
+            this.#membership(undefined),
+            this.#newBuffer(),
+          ),
+        );
       }
     }
     for (const [at] of this.#nodes.entries()) {
       this.#begin(at);
       this.#queue.push(draw(seed, at, 7) % TICK_MS, { kind: 'tick', to: at });
     }
-  }
-
-  #newNode(name: string, index: number, twin: number, store: Store): Node {
-    return {
-      index,
-      name,
-      twin,
-      store,
-      isHonest: twin === 0,
-      core: null,
-      members: this.#membership(undefined),
-      isStarted: false,
-      isUp: true,
-      epoch: 0,
-      startedMs: 0,
-      chain: [],
-      stamp: 0,
-      future: this.#newBuffer(),
-      held: 0,
-      queue: [],
-      built: 0,
-      said: 0,
-      effects: 0,
-    };
   }
 
   #newBuffer(): Node['future'] {
@@ -237,7 +222,10 @@ export class World {
     const node = this.#node(at);
     const height = node.chain.length + 1;
     if (message.height < height || message.height > height + 1) return;
-    if (message.height > height || !node.isStarted) return this.#holdBack(node, message);
+    if (message.height > height || !node.isStarted) {
+      this.#holdBack(node, message);
+      return;
+    }
     if (message.polka !== null) this.#feed(at, message.polka);
     if (node.isUp && node.chain.length + 1 === message.height) this.#feed(at, this.#judged(node, message.event));
   }
@@ -246,9 +234,8 @@ export class World {
   #holdBack(node: Node, message: Message): void {
     const { event, sender, height } = message;
     if (sender === null || message.polka !== null || message.round > MAX_FUTURE_ROUND) return;
-    const key =
-      event.kind === 'vote' ? voteKey(event.vote) : event.kind === 'proposal' ? proposalKey(event.proposal) : '';
-    if (node.future.add({ sender, height, bytes: HELD_BYTES, key: `${height}|${key}`, message })) node.held++;
+    const key = `${height}|${eventKey(event)}`;
+    if (node.future.add({ sender, height, bytes: HELD_BYTES, key, message })) node.held++;
     hold(node.held * HELD_BYTES <= FUTURE_BYTES, `I13: ${node.name} holds back ${node.held} messages`);
   }
 
@@ -353,7 +340,8 @@ export class World {
     const node = this.#node(at);
     switch (effect.kind) {
       case 'build':
-        return this.#build(at, effect.round);
+        this.#build(at, effect.round);
+        return;
       case 'start-timer': {
         const { timer, round } = effect;
         const event: Event = { kind: 'timeout', timer, round };
@@ -361,9 +349,11 @@ export class World {
         return;
       }
       case 'sign-ballot':
-        return this.#signBallot(at, effect);
+        this.#signBallot(at, effect);
+        return;
       case 'sign-offer':
-        return this.#signOffer(at, effect);
+        this.#signOffer(at, effect);
+        return;
       case 'publish-polka':
         if (!this.#habits.noPolka) {
           const event: Event = { kind: 'certificate', votes: effect.votes };
@@ -385,9 +375,11 @@ export class World {
         return;
       }
       case 'vote-evidence':
-        return this.#accuse(node, voteOffence(...effect.votes));
+        this.#accuse(node, voteOffence(...effect.votes));
+        return;
       case 'proposal-evidence':
-        return this.#accuse(node, proposalOffence(...effect.proposals));
+        this.#accuse(node, proposalOffence(...effect.proposals));
+        return;
     }
   }
 
@@ -565,43 +557,10 @@ export class World {
     for (const decision of peer.chain.slice(before)) {
       const isLie = this.#isChaos && !peer.isHonest && (chance >>> 4) % 100 < this.#faults.liePercent;
       const told = isLie && this.#gate.admits('lie', at, this.#now) ? falseDecision(decision, chance) : decision;
-      if (!this.#habits.trustSync && node.isHonest && !this.#isCertified(node, told)) break;
+      if (!this.#habits.trustSync && node.isHonest && !isCertified(node, told, this.#observer)) break;
       this.#decide(at, told);
       if (!node.isUp) break;
     }
     return node.chain.length > before;
-  }
-
-  #isCertified(node: Node, { value, votes }: Decision): boolean {
-    const [first] = votes;
-    if (first === undefined || first.type !== 'precommit' || first.value !== value) return false;
-    if (first.height !== node.chain.length + 1 || !isCertificate(votes, node.members.set)) return false;
-    if (new Set(votes.map(({ voter }) => voter)).size !== votes.length) return false;
-    return votes.every((vote) => this.#observer.hasSigned(vote));
-  }
-}
-
-function isPast(node: Node, height: number): boolean {
-  return !node.isHonest || node.chain.length >= height;
-}
-
-/** Lines 22 and 28: a prevote for a value stands on a proposal that is fresh or vouched for by an earlier round. */
-function isFounded({ core, name }: Node, { round, value }: Ballot): void {
-  if (core === null || value === null) return;
-  for (const { proposal } of core.driver.proposals.values()) {
-    if (proposal.round === round && proposal.value === value && proposal.validRound < round) return;
-  }
-  throw new Violation(`I6: ${name} prevotes ${value} in round ${round} on no sound proposal`);
-}
-
-/** Line 49 of the algorithm: whoever holds a proposal and a quorum of precommits for it, of any round, has decided. */
-function atRest({ core, name }: Node): void {
-  if (core === null || core.isDecided) return;
-  for (const { proposal } of core.driver.proposals.values()) {
-    const { round, value } = proposal;
-    hold(
-      !hasQuorumFor(core.driver.keeper, 'precommit', round, value),
-      `I8: ${name} holds a quorum for ${value} of round ${round} and does not decide`,
-    );
   }
 }
