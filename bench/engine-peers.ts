@@ -45,7 +45,8 @@ export async function startPeers(): Promise<Peers> {
   return { torch, tfjs: await startPeer(process.execPath, [tfjsScript]) };
 }
 
-/** Gives every peer the model to train. */
-export async function giveModel({ torch, tfjs }: Peers, model: ModelConfig, batch: number): Promise<void> {
-  for (const peer of [torch, tfjs]) if (typeof peer !== 'string') await peer.ask({ model, batch });
+/** Gives PyTorch the model to train, and TensorFlow.js too when asked: it has no room for large ones. */
+export async function giveModel(peers: Peers, model: ModelConfig, batch: number, both: boolean): Promise<void> {
+  for (const peer of both ? [peers.torch, peers.tfjs] : [peers.torch])
+    if (typeof peer !== 'string') await peer.ask({ model, batch });
 }

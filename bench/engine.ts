@@ -74,7 +74,7 @@ async function steps(context: Context, name: PresetName, first: boolean): Promis
   const { engines, peers, rounds, best } = context;
   const config = preset(name, VOCABULARY);
   const batch = Math.max(1, TOKENS_PER_STEP / config.context);
-  await giveModel(peers, config, batch);
+  await giveModel(peers, config, batch, first);
   const loaded = [...engines].map(([label, executor]) => [label, executor, loadStep(executor, config, batch)] as const);
   const list = loaded.map(([label, { threads }, step]) => ours(label, threads, () => runStep(step)));
   for (const threads of [1, 2]) {
@@ -122,8 +122,8 @@ function printSteps(name: string, tokens: number, list: readonly Contestant[], c
   }
 }
 
-/** Share of state and gradient roots in a step with its hashing, one thread. */
-function hashShare(step: LoadedProgram, config: ModelConfig, times: Times | undefined, clock: Clock): number | null {
+/** Share of state and gradient roots in a step with its hashing, one thread, by processor time. */
+function hashShare(step: LoadedProgram, config: ModelConfig, times: Times | undefined): number | null {
   if (times === undefined) return null;
   const hasher = createRootHasher(1);
   const hashing = noTimes();
@@ -133,9 +133,9 @@ function hashShare(step: LoadedProgram, config: ModelConfig, times: Times | unde
       hasher.root(gradientBytes(step.program, step, config));
     });
   }
-  const ms = median(hashing[clock]);
+  const ms = median(hashing.cpu);
   console.log(`  state and gradient roots ${ms.toFixed(1)} ms`);
-  return Math.round((1000 * ms) / (ms + median(times[clock]))) / 1000;
+  return Math.round((1000 * ms) / (ms + median(times.cpu))) / 1000;
 }
 
 /** int8 product with quantization of both operands at 1024^3 against torch's f32 product, one thread. */

@@ -32,8 +32,12 @@ function read(
 ): Readonly<{ version: number; keys: Map<string, unknown>; tensors: Map<string, Info> }> {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   let at = 4;
-  const u32 = () => view.getUint32((at += 4) - 4, true);
-  const u64 = () => Number(view.getBigUint64((at += 8) - 8, true));
+  const skip = (size: number): number => {
+    at += size;
+    return at - size;
+  };
+  const u32 = () => view.getUint32(skip(4), true);
+  const u64 = () => Number(view.getBigUint64(skip(8), true));
   const text = () => {
     const length = u64();
     at += length;
@@ -46,7 +50,7 @@ function read(
       return Array.from({ length: u64() }, () => value(inner));
     }
     if (type === 7) return bytes[at++] === 1;
-    return type === 6 ? view.getFloat32((at += 4) - 4, true) : u32();
+    return type === 6 ? view.getFloat32(skip(4), true) : u32();
   };
   const version = u32();
   const [count, pairs] = [u64(), u64()];
