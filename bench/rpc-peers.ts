@@ -92,7 +92,10 @@ export async function startOurs(folder: string, chainId: number, funded: readonl
   const { genesisFile, nodes } = unwrap(await foundNetwork(plan, () => {}));
   const genesis = JSON.parse(readFileSync(genesisFile, 'utf8')) as Record<string, unknown>;
   writeFileSync(genesisFile, JSON.stringify({ ...genesis, gasLimit: String(GAS_LIMIT) }));
-  const args = [join(root, 'bin', 'pol-node.mjs'), 'run', '--config-file', nodes[0]?.configFile ?? ''];
+  // RPC_PROFILE names a folder for a processor profile of the node.
+  const profile = process.env['RPC_PROFILE'];
+  const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+  const args = [...profiling, join(root, 'bin', 'pol-node.mjs'), 'run', '--config-file', nodes[0]?.configFile ?? ''];
   return running('pol-node', process.execPath, args, `http://127.0.0.1:${apiPort}`, folder);
 }
 

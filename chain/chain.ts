@@ -17,7 +17,7 @@ import type {
 } from './api.ts';
 import type { ChainLimits } from './limits.ts';
 import { createCalls, retrace } from './calls.ts';
-import { createCommon, createMachine, type Machine } from './evm.ts';
+import { createCommon, createMachine, type Machine, typedTransaction } from './evm.ts';
 import { checkGenesis } from './genesis.ts';
 import { HeadState } from './head-state.ts';
 import { nextBaseFee } from './header.ts';
@@ -39,6 +39,7 @@ import { openStore, type Row, type Store } from './store.ts';
 import { REWARDS_ADDRESS, SYSTEM_ADDRESS } from './system/api.ts';
 import { systemHooks } from './system/hooks.ts';
 import { parseLearningParameters } from './system/parameters.ts';
+import { BLOCK_TURNS, CALL_TURNS } from './turns.ts';
 
 /** Ancestors BLOCKHASH can name. */
 const KNOWN_HASHES = 256;
@@ -129,11 +130,12 @@ async function createCore(
 ): Promise<Core> {
   const common = createCommon(genesis.chainId);
   const hashes = new Map<number, Hash>();
-  const make = () =>
+  const make = (turns = CALL_TURNS) =>
     createMachine(
       common,
       (number) => hashes.get(number) ?? null,
       () => store.failure,
+      turns,
     );
   const stored = new Ledger(store, limits, () => mark.number);
   const head = present(stored.block(mark.number), 'head block');
@@ -162,9 +164,9 @@ async function createCore(
     head,
     ledger: new Ledger(store, limits, () => core.head.header.number),
     queue: createQueue(),
-    machine: await make(),
-    viewer: await make(),
-    machines: createLender(CALL_EXECUTORS, make),
+    machine: await make(BLOCK_TURNS),
+    viewer: await make(BLOCK_TURNS),
+    machines: createLender(CALL_EXECUTORS, () => make()),
     candidates: new Map(),
     listeners: new Set(),
     totals: mark.totals,
@@ -172,6 +174,7 @@ async function createCore(
     closed: false,
     proofs: 0,
   };
+  pool.onAdded((transaction) => typedTransaction(common, transaction));
   return core;
 }
 

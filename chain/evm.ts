@@ -13,7 +13,7 @@ import { sha256 } from '../base/hash.ts';
 import type { Address, Hash, Header, RawLog, Transaction } from './api.ts';
 import { keccak256 } from './keccak.ts';
 import { StateJournal, type StateSource } from './state-journal.ts';
-import { takeTurnsAtJumps } from './turns.ts';
+import { CALL_TURNS, takeTurnsAtJumps, type Turns } from './turns.ts';
 
 /** Hash of an ancestor block for BLOCKHASH, or null when it is not known. */
 export type BlockHashOf = (number: number) => Hash | null;
@@ -69,8 +69,9 @@ export async function createMachine(
   common: Common,
   hashOf: BlockHashOf,
   failure: () => Error | null = () => null,
+  turns: Turns = CALL_TURNS,
 ): Promise<Machine> {
-  const journal = new StateJournal(NO_STATE);
+  const journal = new StateJournal(NO_STATE, turns.frames);
   const ancestors = new Map<number, Hash>();
   const blockchain = {
     async getBlock(number: number) {
@@ -84,7 +85,7 @@ export async function createMachine(
     },
   };
   const evm = await createEVM({ common, stateManager: journal, blockchain });
-  takeTurnsAtJumps(evm);
+  takeTurnsAtJumps(evm, turns.jumps);
   const vm = await createVM({ common, stateManager: journal, blockchain, evm });
   return { vm, evm, journal, common, ancestors, failure };
 }
@@ -117,11 +118,17 @@ export function evmAddress(address: Address): EvmAddress {
   return new EvmAddress(fromHex(address));
 }
 
-/** The library's form of a transaction, with the sender it would otherwise recover a second time. */
+const typedForms = new WeakMap<Transaction, Readonly<{ common: Common; typed: TypedTransaction }>>();
+
+/** The library's form of a transaction, with the sender it would otherwise recover a second time. Made once: the pool's
+ * transactions are decoded when they come, not while a block is being built. */
 export function typedTransaction(common: Common, transaction: Transaction): TypedTransaction {
+  const known = typedForms.get(transaction);
+  if (known?.common === common) return known.typed;
   const typed = createTxFromRLP(transaction.raw, { common, freeze: false });
   const sender = evmAddress(transaction.from);
   typed.getSenderAddress = () => sender;
+  typedForms.set(transaction, { common, typed });
   return typed;
 }
 

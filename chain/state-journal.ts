@@ -8,7 +8,7 @@ import { check, present } from '../base/check.ts';
 import { EMPTY_ACCOUNT, EMPTY_CODE_HASH, EMPTY_TRIE_ROOT, type AccountRecord } from './account.ts';
 import type { Address, Hash } from './api.ts';
 import { keccak256 } from './keccak.ts';
-import { FRAMES, turn } from './turns.ts';
+import { CALL_TURNS, turn } from './turns.ts';
 
 type Awaitable<T> = T | Promise<T>;
 
@@ -47,6 +47,7 @@ export class StateJournal implements StateManagerInterface {
   #undo: Undo[] = [];
   #marks: number[] = [];
   #frames = 0;
+  readonly #framesPerTurn: number;
 
   /** Storage as it stood when the running transaction began: SSTORE gas depends on it (EIP-2200). */
   readonly originalStorageCache = {
@@ -61,8 +62,9 @@ export class StateJournal implements StateManagerInterface {
     clear: (): void => this.#originals.clear(),
   };
 
-  constructor(source: StateSource) {
+  constructor(source: StateSource, framesPerTurn = CALL_TURNS.frames) {
     this.#source = source;
+    this.#framesPerTurn = framesPerTurn;
   }
 
   /** Forgets everything written and reads from `source` from now on. */
@@ -206,7 +208,7 @@ export class StateJournal implements StateManagerInterface {
   async checkpoint(): Promise<void> {
     this.#marks.push(this.#undo.length);
     this.#frames++;
-    if (this.#frames % FRAMES === 0) await turn();
+    if (this.#frames % this.#framesPerTurn === 0) await turn();
   }
 
   async commit(): Promise<void> {

@@ -4,10 +4,12 @@
 import type { EVM } from '@ethereumjs/evm';
 import { check } from '../base/check.ts';
 
-/** Jumps between turns: about 15 ms of a tight loop. Code without jumps is at most 24 KB long. */
-const JUMPS = 2_048;
-/** Message frames between turns; each may run a precompile of some milliseconds. */
-export const FRAMES = 16;
+/** Jumps and message frames between turns. Code without jumps is at most 24 KB long; a frame may run a precompile. */
+export type Turns = Readonly<{ jumps: number; frames: number }>;
+/** Calls of anyone: about 15 ms of a tight loop. */
+export const CALL_TURNS: Turns = { jumps: 2_048, frames: 16 };
+/** Blocks: about 50 ms, so that building one is not stretched over its time budget by whoever asks meanwhile. */
+export const BLOCK_TURNS: Turns = { jumps: 8_192, frames: 512 };
 
 const JUMP = 0x56;
 const JUMPI = 0x57;
@@ -23,7 +25,7 @@ type Entry = Readonly<{
 }>;
 
 /** Makes the jumps of one EVM instance take a turn now and then. Their meaning and gas stay the library's. */
-export function takeTurnsAtJumps(evm: EVM): void {
+export function takeTurnsAtJumps(evm: EVM, every: number): void {
   const { _opcodeMap: table } = evm as unknown as { _opcodeMap?: Entry[] };
   let jumps = 0;
   for (const code of [JUMP, JUMPI]) {
@@ -37,7 +39,7 @@ export function takeTurnsAtJumps(evm: EVM): void {
       opHandler(...args) {
         opHandler(...args);
         jumps++;
-        return jumps % JUMPS === 0 ? turn() : undefined;
+        return jumps % every === 0 ? turn() : undefined;
       },
     };
   }
