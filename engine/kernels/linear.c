@@ -154,7 +154,9 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
 #endif
         int32_t acc[PANEL_A * PANEL_B] __attribute__((aligned(64)));
         int64_t left = columns - j * PANEL_B, height = rows - i * PANEL_A;
-        (height == 1 ? thin_tile : product_tile)(a.values + i * groups * PANEL_A * DEPTH, b.values + j * groups * PANEL_B * DEPTH, groups, acc);
+        const packed *left_panel = a.values + i * groups * PANEL_A * DEPTH, *right_panel = b.values + j * groups * PANEL_B * DEPTH;
+        if (height == 1) thin_tile(left_panel, right_panel, groups, acc);
+        else product_tile(left_panel, right_panel, groups, acc);
         for (int r = 0; r < PANEL_A && r < height; r++) {
           float y[PANEL_B], sa = a.scales[i * PANEL_A + r];
           for (int c = 0; c < PANEL_B; c++) {
