@@ -14,7 +14,11 @@ function platformOf(name) {
   const os = OS.find((word) => words.includes(word));
   const cpu = CPU.find((word) => words.includes(word));
   if (os === undefined && cpu === undefined) return null;
-  const libc = words.some((word) => word.startsWith('musl')) ? ['musl'] : words.includes('gnu') && os === 'linux' ? ['glibc'] : null;
+  const libc = words.some((word) => word.startsWith('musl'))
+    ? ['musl']
+    : words.includes('gnu') && os === 'linux'
+      ? ['glibc']
+      : null;
   return {
     ...(cpu === undefined || cpu === 'universal' ? {} : { cpu: [cpu] }),
     ...(libc === null ? {} : { libc }),
@@ -28,7 +32,9 @@ const added = [];
 for (const [place, entry] of Object.entries(lock.packages)) {
   if (place === '') continue;
   for (const [name, range] of Object.entries(entry.optionalDependencies ?? {})) {
-    const known = [`${place}/node_modules/${name}`, `node_modules/${name}`].some((at) => lock.packages[at] !== undefined);
+    const known = [`${place}/node_modules/${name}`, `node_modules/${name}`].some(
+      (at) => lock.packages[at] !== undefined,
+    );
     const platform = platformOf(name);
     if (known || platform === null || !/^\d+\.\d+\.\d+/.test(range)) continue;
     lock.packages[`node_modules/${name}`] = {
