@@ -94,12 +94,7 @@ async function steps(context: Context, name: PresetName, first: boolean): Promis
     stepVsTorchF32TwoThreads: ratio(of('torch f32 2'), of(`${best ?? 'wasm'} 2`), 'wall'),
     wasmVsTfjsWasm: ratio(of('tfjs wasm 1'), of('wasm 1'), clock),
     wasmVsTorchF32: ratio(of('torch f32 1'), of('wasm 1'), clock),
-    hashShare: hashShare(
-      present(loaded.at(best === null ? 0 : -2), 'step')[2],
-      config,
-      of(`${best ?? 'wasm'} 1`),
-      clock,
-    ),
+    hashShare: hashShare(present(loaded.at(best === null ? 0 : -2), 'step')[2], config, of(`${best ?? 'wasm'} 1`)),
     twoThreads: ratio(of(`${best ?? 'wasm'} 1`), of(`${best ?? 'wasm'} 2`), 'wall'),
     twoThreadsWasm: ratio(of('wasm 1'), of('wasm 2'), 'wall'),
     clockIsCpu: clock === 'cpu' ? 1 : 0,
