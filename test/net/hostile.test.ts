@@ -216,7 +216,8 @@ test.serial('a flood of gossip from one peer is cut down and the peer is banned'
   await until(() => a.peers().length === 2 && villain.peers().length === 2, 5_000, 'villain joined');
   villain.subscribe('consensus', () => 'ignore');
   const start = now();
-  for (let k = 0; k < 3_000 && a.counters().bans === 0; k++) {
+  // Points fade with time, so a busy machine needs more messages than an idle one.
+  for (let k = 0; k < 30_000 && a.counters().bans === 0 && now() - start < 60_000; k++) {
     await villain.publish('consensus', concat(u32be(k), new Uint8Array(40)));
     if (k % 100 === 0) await sleep(1);
   }
