@@ -6,8 +6,8 @@ import { resume } from '../../consensus/replay.ts';
 import { heightState, isKnown, step } from '../../consensus/step.ts';
 import { type DiskTally, type DiskTrouble, diskStore } from './disk-store.ts';
 import { type Faults, calm, crashing, mixed, twinsScenario } from './faults.ts';
-import type { Core } from './world-parts.ts';
-import { World, type WorldOptions } from './world.ts';
+import type { Core, WorldOptions } from './world-parts.ts';
+import { World } from './world.ts';
 
 export const CORE: Core = { heightState, step, isKnown, resume, futureBuffer };
 

@@ -2,14 +2,16 @@
 
 import type { FutureBuffer } from '../../consensus/future-buffer.ts';
 import type { Event } from '../../consensus/input.ts';
+import { MAX_FUTURE_ROUND } from '../../consensus/limits.ts';
 import { type Ballot, proposalKey, voteKey } from '../../consensus/message.ts';
+import { DEFAULT_TIME_WINDOW, isTimely } from '../../consensus/proposal-time.ts';
 import { hasQuorumFor, isCertificate } from '../../consensus/vote-keeper.ts';
 import { type Observer, Violation, hold } from './invariants.ts';
 import type { Membership } from './membership.ts';
-import type { Store } from './store.ts';
-import type { Decision, Message, Node } from './world-parts.ts';
+import { type Store, memoryStore } from './store.ts';
+import { type Decision, FUTURE_BYTES, HELD_BYTES, type Message, type Node } from './world-parts.ts';
 
-export function newNode(
+function newNode(
   name: string,
   index: number,
   twin: number,
@@ -78,4 +80,33 @@ export function atRest({ core, name }: Node): void {
       `I8: ${name} holds a quorum for ${value} of round ${round} and does not decide`,
     );
   }
+}
+
+type Founding = Readonly<{ store: (name: string) => Store; founders: Membership; buffer: () => FutureBuffer<Message> }>;
+
+/** One node a name; the first `twins` names have two, which keep what they know in memory. */
+export function population(names: readonly string[], twins: number, { store, founders, buffer }: Founding): Node[] {
+  return names.flatMap((name, index) =>
+    index < twins
+      ? [1, 2].map((twin) => newNode(name, index, twin, memoryStore(), founders, buffer()))
+      : [newNode(name, index, 0, store(name), founders, buffer())],
+  );
+}
+
+/** As the real door does: only single messages of known senders and near rounds, within a budget. */
+export function holdBack(node: Node, message: Message): void {
+  const { event, sender, height } = message;
+  if (sender === null || message.polka !== null || message.round > MAX_FUTURE_ROUND) return;
+  const key = `${height}|${eventKey(event)}`;
+  if (node.future.add({ sender, height, bytes: HELD_BYTES, key, message })) node.held++;
+  hold(node.held * HELD_BYTES <= FUTURE_BYTES, `I13: ${node.name} holds back ${node.held} messages`);
+}
+
+/** A fresh proposal is judged by the clock of its receiver; `stamps` are the seconds values carry. */
+export function judged(event: Event, stamps: ReadonlyMap<string, number>, clockMs: number): Event {
+  if (event.kind !== 'proposal' || event.proposal.validRound !== -1) return event;
+  const stamp = stamps.get(event.proposal.value);
+  if (stamp === undefined) return { ...event, validity: 'invalid' };
+  const isInTime = isTimely(stamp, clockMs, event.proposal.round, DEFAULT_TIME_WINDOW);
+  return isInTime ? event : { ...event, validity: 'untimely' };
 }

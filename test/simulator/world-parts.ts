@@ -5,6 +5,7 @@ import type { FutureBuffer } from '../../consensus/future-buffer.ts';
 import type { Event } from '../../consensus/input.ts';
 import type { Vote } from '../../consensus/message.ts';
 import type { HeightSetup, HeightState, StepResult } from '../../consensus/step.ts';
+import type { FaultGate } from './fault-gate.ts';
 import type { Membership } from './membership.ts';
 import type { Store } from './store.ts';
 
@@ -113,3 +114,10 @@ export const EPOCH_MS = 1_000_000_000;
 /** What a message costs in the buffer of the next height, and the buffer's size: a hundredth of the real one. */
 export const HELD_BYTES = 200;
 export const FUTURE_BYTES = 80_000;
+
+export type WorldOptions = Readonly<{
+  habits?: Habits;
+  gate?: FaultGate;
+  /** What a node keeps; by name, so that one of them can be given a failing disk. */
+  store?: (name: string) => Store;
+}>;

@@ -4,20 +4,20 @@
 import { present } from '../../base/check.ts';
 import type { Effect } from '../../consensus/effect.ts';
 import type { Event } from '../../consensus/input.ts';
-import { MAX_FUTURE_ROUND } from '../../consensus/limits.ts';
 import type { Proposal, Vote } from '../../consensus/message.ts';
-import { DEFAULT_TIME_WINDOW, isTimely, proposalTimestamp } from '../../consensus/proposal-time.ts';
+import { proposalTimestamp } from '../../consensus/proposal-time.ts';
 import type { HeightState } from '../../consensus/step.ts';
 import { DEFAULT_TIMEOUTS } from '../../consensus/timeouts.ts';
 import { EventQueue, draw } from './event-queue.ts';
 import { type FaultGate, OPEN_GATE } from './fault-gate.ts';
 import type { Faults } from './faults.ts';
-import { Observer, Violation, hold } from './invariants.ts';
+import { Observer, Violation } from './invariants.ts';
 import { falseDecision, flood, lie } from './liar.ts';
+import { Links } from './links.ts';
 import { type Membership, SET_DELAY, memberships } from './membership.ts';
 import { type Offence, proposalOffence, voteOffence } from './offence.ts';
-import { atRest, eventKey, isCertified, isFounded, isPast, newNode } from './node-checks.ts';
-import { type Place, type Store, memoryStore } from './store.ts';
+import { atRest, holdBack, isCertified, isFounded, isPast, judged, population } from './node-checks.ts';
+import { type Place, memoryStore } from './store.ts';
 import {
   type Core,
   type Decision,
@@ -25,7 +25,6 @@ import {
   FUTURE_BYTES,
   GOOD_HABITS,
   HEIGHT_MS,
-  HELD_BYTES,
   type Habits,
   type Happening,
   MAX_WAIT_MS,
@@ -36,14 +35,8 @@ import {
   PHASES,
   STEPS,
   TICK_MS,
+  type WorldOptions,
 } from './world-parts.ts';
-
-export type WorldOptions = Readonly<{
-  habits?: Habits;
-  gate?: FaultGate;
-  /** What a node keeps; by name, so that one of them can be given a failing disk. */
-  store?: (name: string) => Store;
-}>;
 
 export class World {
   readonly #seed: number;
@@ -51,6 +44,7 @@ export class World {
   readonly #coreOf: Core;
   readonly #habits: Habits;
   readonly #gate: FaultGate;
+  readonly #links: Links;
   readonly #membership: (value: string | undefined) => Membership;
   readonly #nodes: Node[] = [];
   readonly #queue = new EventQueue<Happening>();
@@ -70,25 +64,13 @@ export class World {
     this.#coreOf = core;
     this.#habits = options.habits ?? GOOD_HABITS;
     this.#gate = options.gate ?? OPEN_GATE;
+    this.#links = new Links(seed, faults, this.#gate);
     const names = Array.from({ length: faults.count }, (_, index) => `v${String(index).padStart(3, '0')}`);
     this.#membership = memberships(names, faults.churn);
     this.#observer = new Observer(this.#membership);
     const store = options.store ?? memoryStore;
-    for (const [index, name] of names.entries()) {
-      const isTwin = index < faults.twins;
-      for (const twin of isTwin ? [1, 2] : [0]) {
-        this.#nodes.push(
-          newNode(
-            name,
-            index,
-            twin,
-            isTwin ? memoryStore() : store(name),
-            this.#membership(undefined),
-            this.#newBuffer(),
-          ),
-        );
-      }
-    }
+    const founders = this.#membership(undefined);
+    this.#nodes.push(...population(names, faults.twins, { store, founders, buffer: () => this.#newBuffer() }));
     for (const [at] of this.#nodes.entries()) {
       this.#begin(at);
       this.#queue.push(draw(seed, at, 7) % TICK_MS, { kind: 'tick', to: at });
@@ -149,9 +131,7 @@ export class World {
 
   /** What a node takes for the time, in milliseconds since 1970. */
   #clock(node: Node): number {
-    const { skewMs } = this.#faults;
-    const isOff = skewMs > 0 && this.#isChaos && node.isHonest && this.#gate.admits('skew', node.index);
-    return EPOCH_MS + this.#now + (isOff ? (draw(this.#seed, 15, node.index) % (2 * skewMs + 1)) - skewMs : 0);
+    return EPOCH_MS + this.#now + (this.#isChaos ? this.#links.skew(node) : 0);
   }
 
   #happen(item: Happening): void {
@@ -223,34 +203,16 @@ export class World {
     const height = node.chain.length + 1;
     if (message.height < height || message.height > height + 1) return;
     if (message.height > height || !node.isStarted) {
-      this.#holdBack(node, message);
+      holdBack(node, message);
       return;
     }
     if (message.polka !== null) this.#feed(at, message.polka);
-    if (node.isUp && node.chain.length + 1 === message.height) this.#feed(at, this.#judged(node, message.event));
-  }
-
-  /** As the real door does: only single messages of known senders and near rounds, within a budget. */
-  #holdBack(node: Node, message: Message): void {
-    const { event, sender, height } = message;
-    if (sender === null || message.polka !== null || message.round > MAX_FUTURE_ROUND) return;
-    const key = `${height}|${eventKey(event)}`;
-    if (node.future.add({ sender, height, bytes: HELD_BYTES, key, message })) node.held++;
-    hold(node.held * HELD_BYTES <= FUTURE_BYTES, `I13: ${node.name} holds back ${node.held} messages`);
-  }
-
-  /** A fresh proposal is judged by the clock of its receiver. */
-  #judged(node: Node, event: Event): Event {
-    if (event.kind !== 'proposal' || event.proposal.validRound !== -1) return event;
-    const stamp = this.#stamps.get(event.proposal.value);
-    if (stamp === undefined) return { ...event, validity: 'invalid' };
-    const isInTime = isTimely(stamp, this.#clock(node), event.proposal.round, DEFAULT_TIME_WINDOW);
-    return isInTime ? event : { ...event, validity: 'untimely' };
+    if (node.isUp && node.chain.length + 1 === message.height)
+      this.#feed(at, judged(message.event, this.#stamps, this.#clock(node)));
   }
 
   #feed(at: number, event: Event): void {
-    const node = this.#node(at);
-    node.queue.push(event);
+    this.#node(at).queue.push(event);
     this.#drain(at);
   }
 
@@ -357,13 +319,15 @@ export class World {
       case 'publish-polka':
         if (!this.#habits.noPolka) {
           const event: Event = { kind: 'certificate', votes: effect.votes };
-          this.#broadcast(at, this.#message(at, effect.votes[0]?.round ?? 0, PHASES.polka, null, event, null));
+          const round = effect.votes[0]?.round ?? 0;
+          this.#broadcast(at, this.#message(at, { round, phase: PHASES.polka, sender: null, event, polka: null }));
         }
         return;
       case 'resend-vote': {
         const { vote } = effect;
         const event: Event = { kind: 'vote', vote };
-        this.#broadcast(at, this.#message(at, vote.round, PHASES[vote.type], vote.voter, event, null));
+        const { round, type, voter: sender } = vote;
+        this.#broadcast(at, this.#message(at, { round, phase: PHASES[type], sender, event, polka: null }));
         return;
       }
       case 'resend-proposal':
@@ -403,7 +367,8 @@ export class World {
     if (node.isHonest && ballot.type === 'prevote') isFounded(node, ballot);
     const vote: Vote = { ...ballot, voter: node.name, signature: NO_SIGNATURE };
     const event: Event = { kind: 'vote', vote };
-    const message = this.#message(at, ballot.round, PHASES[ballot.type], node.name, event, null);
+    const said = { round: ballot.round, phase: PHASES[ballot.type], sender: node.name, event, polka: null };
+    const message = this.#message(at, said);
     const place = [ballot.height, ballot.round, STEPS[ballot.type]] as const;
     if (this.#sign(at, place, String(ballot.value), message)) node.queue.unshift(event);
   }
@@ -420,7 +385,8 @@ export class World {
     const event: Event = { kind: 'proposal', proposal, validity: 'valid' };
     const certificate: Event | null =
       polka.length === 0 || this.#habits.noPolka ? null : { kind: 'certificate', votes: polka };
-    return this.#message(at, proposal.round, PHASES.proposal, proposal.proposer, event, certificate);
+    const { round, proposer } = proposal;
+    return this.#message(at, { round, phase: PHASES.proposal, sender: proposer, event, polka: certificate });
   }
 
   #accuse(node: Node, { signer, words, id }: Offence): void {
@@ -460,36 +426,21 @@ export class World {
     this.#broadcast(at, message);
   }
 
-  #message(
-    at: number,
-    round: number,
-    phase: number,
-    sender: string | null,
-    event: Event,
-    polka: Event | null,
-  ): Message {
+  #message(at: number, said: Omit<Message, 'height' | 'id'>): Message {
     const node = this.#node(at);
     const height = node.chain.length + 1;
-    return { height, round, phase, sender, event, polka, id: draw(at, height, round, phase, node.said++) };
+    return { ...said, height, id: draw(at, height, said.round, said.phase, node.said++) };
   }
 
   #broadcast(from: number, message: Message): void {
-    const { lossPercent, delayMs, floodPercent } = this.#faults;
     const source = this.#node(from);
-    const isChaos = this.#isChaos;
-    const isFaulty = isChaos && !source.isHonest;
+    const isFaulty = this.#isChaos && !source.isHonest;
     for (let to = 0; to < this.#nodes.length; to++) {
-      if (to === from || !this.#isLinked(source, this.#node(to), message)) continue;
-      const chance = draw(this.#seed, 1, message.id, to);
-      if (isChaos && chance % 100 < lossPercent && this.#gate.admits('loss', message.id, to)) continue;
-      let delay = 1 + ((chance >>> 8) % 20);
-      if (isChaos && delayMs > 20 && this.#gate.admits('delay', message.id, to)) {
-        delay = 1 + ((chance >>> 8) % delayMs);
-      }
+      const delay = to === from ? null : this.#links.delay(source, this.#node(to), to, message, this.#isChaos);
+      if (delay === null) continue;
       const said = isFaulty ? this.#lie(source, to, message) : message;
       this.#queue.push(this.#now + delay, { kind: 'message', to, message: said });
-      if (!isFaulty || draw(this.#seed, 6, message.id, to) % 100 >= floodPercent) continue;
-      if (this.#gate.admits('flood', message.id, to)) {
+      if (isFaulty && this.#links.isFlooded(to, message)) {
         this.#queue.push(this.#now + delay, { kind: 'flood', to, sender: source.name, height: message.height });
       }
     }
@@ -503,23 +454,6 @@ export class World {
     return this.#gate.admits('lie', message.id, to)
       ? lie(message, source.name, chance, values, this.#observer)
       : message;
-  }
-
-  /** Twins see one side each; honest links are cut by (height, round, phase, source, destination). */
-  #isLinked(source: Node, target: Node, message: Message): boolean {
-    if (source.name === target.name) return false;
-    const { height, round, phase } = message;
-    if (source.twin !== 0 && this.#side(target, height) === 3 - source.twin) return false;
-    if (target.twin !== 0 && this.#side(source, height) === 3 - target.twin) return false;
-    const { cutPercent, cutRounds } = this.#faults;
-    if (!this.#isChaos || round >= cutRounds || cutPercent === 0) return true;
-    if (draw(this.#seed, 3, height, round, phase, source.index, target.index) % 100 >= cutPercent) return true;
-    return !this.#gate.admits('cut', height, round, phase, source.index, target.index);
-  }
-
-  /** The twin a node talks to in a height: 1, 2, or 0 for both. */
-  #side(node: Node, height: number): number {
-    return this.#faults.shared ? 0 : 1 + (draw(this.#seed, 2, height, node.index) % 2);
   }
 
   #decide(at: number, decision: Decision): void {
