@@ -21,7 +21,24 @@ export type Secp256k1 = Readonly<{
   recover(digest: Uint8Array, compact: Uint8Array, recovery: number): Uint8Array | null;
   /** Uncompressed public key of 65 bytes. */
   publicKey(secretKey: Uint8Array): Uint8Array;
+  /** Compressed form of a point given in 33 or 65 bytes, or null when it is none. */
+  point(bytes: Uint8Array): Uint8Array | null;
+  /** Compressed product of a point and a scalar of 32 bytes below the order; null is the point at infinity. */
+  multiply(point: Uint8Array, scalar: Uint8Array): Uint8Array | null;
+  /** The same for a scalar that must stay secret and is not zero: its time does not tell it. */
+  multiplySecret(point: Uint8Array, secretKey: Uint8Array): Uint8Array;
+  /** Compressed difference of two points; null is the point at infinity. */
+  subtract(a: Uint8Array, b: Uint8Array): Uint8Array | null;
 }>;
+
+const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
+
+/** The point with the other y. */
+function negate(compressed: Uint8Array): Uint8Array {
+  const out = compressed.slice();
+  out[0] = (out[0] as number) ^ 1;
+  return out;
+}
 
 export const nobleSecp256k1: Secp256k1 = {
   name: 'noble',
@@ -40,13 +57,44 @@ export const nobleSecp256k1: Secp256k1 = {
     }
   },
   publicKey: (secretKey) => noble.getPublicKey(secretKey, false),
+  point(bytes) {
+    try {
+      return noble.Point.fromBytes(bytes).assertValidity().toBytes(true);
+    } catch {
+      return null;
+    }
+  },
+  multiply(point, scalar) {
+    const product = noble.Point.fromBytes(point).multiply(BigInt(toHex(scalar)), false);
+    return product.is0() ? null : product.toBytes(true);
+  },
+  multiplySecret: (point, secretKey) =>
+    noble.Point.fromBytes(point)
+      .multiply(BigInt(toHex(secretKey)))
+      .toBytes(true),
+  subtract(a, b) {
+    const sum = noble.Point.fromBytes(a).add(noble.Point.fromBytes(b).negate());
+    return sum.is0() ? null : sum.toBytes(true);
+  },
 };
 
 type NativeModule = {
   ecdsaSign(digest: Uint8Array, secretKey: Uint8Array): { signature: Uint8Array; recid: number };
   ecdsaRecover(compact: Uint8Array, recovery: number, digest: Uint8Array, compressed: boolean): Uint8Array;
   publicKeyCreate(secretKey: Uint8Array, compressed: boolean): Uint8Array;
+  publicKeyConvert(publicKey: Uint8Array, compressed: boolean): Uint8Array;
+  publicKeyTweakMul(publicKey: Uint8Array, tweak: Uint8Array, compressed: boolean): Uint8Array;
+  publicKeyCombine(publicKeys: readonly Uint8Array[], compressed: boolean): Uint8Array;
+  ecdh(
+    publicKey: Uint8Array,
+    secretKey: Uint8Array,
+    options: { hashfn: (x: Uint8Array, y: Uint8Array) => Uint8Array },
+    output: Uint8Array,
+  ): Uint8Array;
 };
+
+/** Bytes of x and y as the library's hash function of a key exchange is given them. */
+const pointBytes = (x: Uint8Array, y: Uint8Array): Uint8Array => concat(Uint8Array.of(2 + ((y[31] as number) & 1)), x);
 
 /** The native implementation, or null where its prebuilt binary does not load. */
 export function loadNativeSecp256k1(): Secp256k1 | null {
@@ -70,6 +118,24 @@ export function loadNativeSecp256k1(): Secp256k1 | null {
       }
     },
     publicKey: (secretKey) => new Uint8Array(native.publicKeyCreate(secretKey, false)),
+    point(bytes) {
+      // 65 bytes that begin with 6 or 7 are a hybrid form, which nothing here makes.
+      if (bytes.length === 65 ? bytes[0] !== 4 : bytes.length !== 33) return null;
+      try {
+        return new Uint8Array(native.publicKeyConvert(bytes, true));
+      } catch {
+        return null;
+      }
+    },
+    multiply: (point, scalar) =>
+      isZero(scalar) ? null : new Uint8Array(native.publicKeyTweakMul(point, scalar, true)),
+    // The key exchange is the library's product in constant time.
+    multiplySecret: (point, secretKey) =>
+      new Uint8Array(native.ecdh(point, secretKey, { hashfn: pointBytes }, new Uint8Array(33))),
+    subtract(a, b) {
+      if (a.every((byte, i) => byte === b[i])) return null;
+      return new Uint8Array(native.publicKeyCombine([a, negate(b)], true));
+    },
   };
 }
 

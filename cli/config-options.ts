@@ -15,6 +15,11 @@ export const configOptions = {
   'keystore-file': { type: 'string', describe: 'encrypted key of this node' },
   'password-file': { type: 'string', describe: 'file with its password' },
   host: { type: 'string', describe: 'address the peer port binds (0.0.0.0)' },
+  'announce-addresses': { type: 'string', describe: 'addresses told to peers: host:port,host:port' },
+  'may-create-sign-state': {
+    type: 'boolean',
+    describe: 'for an authority that has never signed on this chain: start without sign state',
+  },
   'api-host': { type: 'string', describe: 'address the API binds (127.0.0.1)' },
   'allowed-hosts': { type: 'string', describe: 'host names the API answers to: name,name' },
   'api-key-file': { type: 'string', describe: 'file with the bearer key chat then requires' },

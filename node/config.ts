@@ -4,7 +4,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { type Result, fault, success } from '../base/fault.ts';
-import { ALLOWED_HOSTS, BOOT_NODES, CONFIG_FILE_BYTES, NODE_ID_CHARACTERS } from './limits.ts';
+import { ALLOWED_HOSTS, ANNOUNCED_ADDRESSES, BOOT_NODES, CONFIG_FILE_BYTES, NODE_ID_CHARACTERS } from './limits.ts';
 
 export type LogLevel = 'DEBUG' | 'INFO' | 'WARNING' | 'ERROR';
 
@@ -32,6 +32,10 @@ export type Config = Readonly<{
   password_file: string;
   /** Address the peer port binds. */
   host: string;
+  /** Addresses told to peers instead of the bound one: for nodes behind a forwarded port. Forms as boot_nodes. */
+  announce_addresses: readonly string[];
+  /** Lets an authority that has never signed on this chain join while it runs: its sign state is made instead of missed. */
+  may_create_sign_state: boolean;
   /** Address the API binds; other than loopback needs a bearer key for chat. */
   api_host: string;
   /** Host names the API answers to beside loopback names and addresses. */
@@ -120,18 +124,19 @@ function choice<const T extends string>(
 
 const BOOT_NODE = /^(?:[A-Za-z0-9.-]{1,253}:\d{1,5}|\[[0-9a-fA-F:]{2,45}\]:\d{1,5}|\/[A-Za-z0-9./:_-]{3,400})$/;
 
-const bootNodes: Rule<readonly string[]> = {
-  fallback: [],
-  parse(value, key) {
-    const list = typeof value === 'string' ? value.split(',').filter((part) => part !== '') : value;
-    if (!Array.isArray(list) || list.length > BOOT_NODES)
-      return wrong(key, `a list of at most ${BOOT_NODES} peers`, value);
-    for (const peer of list) {
-      if (typeof peer !== 'string' || !BOOT_NODE.test(peer)) return wrong(key, 'host:port or a multiaddr', peer);
-    }
-    return success(list as string[]);
-  },
-};
+function peerAddresses(most: number): Rule<readonly string[]> {
+  return {
+    fallback: [],
+    parse(value, key) {
+      const list = typeof value === 'string' ? value.split(',').filter((part) => part !== '') : value;
+      if (!Array.isArray(list) || list.length > most) return wrong(key, `a list of at most ${most} peers`, value);
+      for (const peer of list) {
+        if (typeof peer !== 'string' || !BOOT_NODE.test(peer)) return wrong(key, 'host:port or a multiaddr', peer);
+      }
+      return success(list as string[]);
+    },
+  };
+}
 
 const hostNames: Rule<readonly string[]> = {
   fallback: [],
@@ -158,7 +163,7 @@ const RULES: { readonly [K in ConfigKey]: Rule<Config[K]> } = {
   port: wholeNumber(8000, 1, 65_535),
   api_port: wholeNumber(8080, 1, 65_535),
   is_authority: flag(false),
-  boot_nodes: bootNodes,
+  boot_nodes: peerAddresses(BOOT_NODES),
   data_dir: text('./data', PATH, 'a path'),
   training_enabled: flag(false),
   model_size: wholeNumber(1_000_000, 10_000, 100_000_000_000),
@@ -168,6 +173,8 @@ const RULES: { readonly [K in ConfigKey]: Rule<Config[K]> } = {
   keystore_file: text('', PATH, 'a path'),
   password_file: text('', PATH, 'a path'),
   host: text('0.0.0.0', HOST, 'a host name or address'),
+  announce_addresses: peerAddresses(ANNOUNCED_ADDRESSES),
+  may_create_sign_state: flag(false),
   api_host: text('127.0.0.1', HOST, 'a host name or address'),
   allowed_hosts: hostNames,
   api_key_file: text('', PATH, 'a path'),

@@ -14,6 +14,8 @@ export const SCRYPT_MEMORY_BYTES = 512 << 20;
 export const NODE_ID_CHARACTERS = 64;
 /** Boot nodes in a config. */
 export const BOOT_NODES = 64;
+/** Addresses a node may announce; a peer status carries no more. */
+export const ANNOUNCED_ADDRESSES = 6;
 /** Authorities a network can be made with. */
 export const AUTHORITIES = 100;
 /** Regular nodes a network can be made with by one command. */

@@ -89,6 +89,7 @@ async function startPeers(
     listenHost: config.host,
     port: config.port,
     bootNodes: config.boot_nodes,
+    ...(config.announce_addresses.length > 0 ? { announce: config.announce_addresses } : {}),
     chainId: Number(chain.chainId),
     genesisHash,
     status: statusOf(chain, config, isAuthority),
@@ -119,6 +120,7 @@ function createDriver(parts: {
     genesisHash: fromHex(chain.genesisHash),
     key: isAuthority ? identity.secretKey : null,
     directory: join(config.data_dir, 'consensus'),
+    mayCreateSignState: config.may_create_sign_state,
     validators: (height) => sets.addresses(height),
     blocks: createConsensusBlocks({ chain, sets, author: isAuthority ? identity : null, clock, log }),
     network: {

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { fromHex, isHex, toHex, u256be, utf8 } from '../../base/bytes.ts';
-import { secp256k1 } from '../../base/keys.ts';
+import { loadNativeSecp256k1, nobleSecp256k1, secp256k1 } from '../../base/keys.ts';
+import { prng } from '../../base/prng.ts';
 import { vrfProofToHash, vrfProve, vrfVerify } from '../../base/vrf.ts';
 import { sharedData } from '../shared-data.ts';
 
@@ -83,4 +84,42 @@ test('all published proofs verify, are made again from their keys, and the inval
     t.is(vrfVerify(key, fromHex(message), fromHex(pi)), null);
   }
   for (const { pi } of vectors.proofs.invalid) t.is(isHex(pi) ? vrfProofToHash(fromHex(pi)) : null, null);
+});
+
+test('native and plain points prove and verify alike, also with zero scalars and damaged proofs', (t) => {
+  const native = loadNativeSecp256k1();
+  if (native === null) {
+    t.log('skipped: the native secp256k1 binary does not load here');
+    t.pass();
+    return;
+  }
+  const random = prng('vrf points');
+  const zero = new Uint8Array(32);
+  for (let i = 0; i < 40; i++) {
+    const secret = random.bytes(32);
+    secret[0] = (secret[0] as number) & 0x7f; // below the group's order
+    const alpha = random.bytes(random.below(80));
+    const made = vrfProve(secret, alpha, native);
+    t.deepEqual(vrfProve(secret, alpha, nobleSecp256k1), made);
+    const key = native.publicKey(secret);
+    const changed = made.proof.slice();
+    const at = random.below(81);
+    changed[at] = (changed[at] as number) ^ (1 << random.below(8));
+    const zeroS = made.proof.slice();
+    zeroS.fill(0, 49);
+    const zeroC = made.proof.slice();
+    zeroC.fill(0, 33, 49);
+    for (const proof of [made.proof, changed, zeroS, zeroC, zeroC.slice().fill(0, 33)]) {
+      t.deepEqual(vrfVerify(key, alpha, proof, native), vrfVerify(key, alpha, proof, nobleSecp256k1), `input ${i}`);
+    }
+    const point = native.point(key) as Uint8Array;
+    t.deepEqual(nobleSecp256k1.point(key), point);
+    for (const bytes of [random.bytes(33), random.bytes(65), key.slice(1), Uint8Array.of(6, ...key.subarray(1))]) {
+      t.deepEqual(native.point(bytes), nobleSecp256k1.point(bytes));
+    }
+    for (const curve of [native, nobleSecp256k1]) {
+      t.is(curve.multiply(point, zero), null);
+      t.is(curve.subtract(point, point), null);
+    }
+  }
 });
