@@ -157,12 +157,20 @@ export type TransactionRecord = Readonly<{
 /** A height; `chain.head().header.number` is the latest. */
 export type BlockNumber = number;
 
-/** Newest first. `role` says how the address took part. Withdrawals have `hash` null and `index` their position. */
+/** `role` says how the address took part. Withdrawals have `hash` null and `index` their position. */
 export type HistoryEntry = Readonly<{
   blockNumber: number;
   index: number;
   role: 'from' | 'to' | 'created' | 'log' | 'withdrawal';
   hash: Hash | null;
+}>;
+/** `cursor` is `next` of the page before. Without one, newest first begins below `block`, oldest first above it, if given. */
+export type HistoryRequest = Readonly<{
+  limit: number;
+  cursor?: string;
+  /** Newest first when left out. */
+  order?: 'newest' | 'oldest';
+  block?: BlockNumber;
 }>;
 /** `next` is the cursor of the following page, or null at the end. */
 export type HistoryPage = Readonly<{ entries: readonly HistoryEntry[]; next: string | null }>;
@@ -248,8 +256,9 @@ export type CallOutcome = Readonly<{
   createdAddress: Address | null;
 }>;
 
-/** One executed opcode, for struct-log tracers. Stack bottom first. */
+/** One executed opcode, for struct-log tracers. Stack bottom first; `address` is the account whose storage it works on. */
 export type TraceStep = Readonly<{
+  address: Address;
   pc: number;
   op: string;
   gas: bigint;
@@ -258,8 +267,16 @@ export type TraceStep = Readonly<{
   stack: readonly bigint[];
   memory: Uint8Array;
 }>;
-/** One call frame, for call tracers; `exit` closes the frame `enter` opened. */
+/** State around one traced message. Storage values are 32 bytes. */
+export type StateReads = Pick<StateView, 'code' | 'storage'> &
+  Readonly<{
+    account(address: Address): Promise<Readonly<{ balance: bigint; nonce: number }> | null>;
+    /** Accounts the message wrote to; known after it. */
+    written: readonly Address[];
+  }>;
+/** `enter` and `exit` open and close call frames; `states` is called twice at the end, first with the state after the run. */
 export type TraceListener = Readonly<{
+  states?: (when: 'after' | 'before', reads: StateReads) => Promise<void>;
   step?: (step: TraceStep) => void;
   enter?: (
     frame: Readonly<{
@@ -351,8 +368,8 @@ export type Chain = Readonly<{
   receipt(hash: Hash): Promise<Receipt | null>;
   transaction(hash: Hash): Promise<TransactionRecord | null>;
   systemLogs(number: BlockNumber): Promise<readonly RawLog[] | null>;
-  /** Newest first. `limit` is capped by limits.historyPage; a bad cursor is a Fault. */
-  addressHistory(address: Address, page: Readonly<{ limit: number; cursor?: string }>): Promise<Result<HistoryPage>>;
+  /** `limit` is capped by limits.historyPage; a bad cursor is a Fault. */
+  addressHistory(address: Address, page: HistoryRequest): Promise<Result<HistoryPage>>;
   /** Faults: range or result count over the limit, with the usable range in the message. */
   logs(filter: LogFilter): Promise<Result<readonly Log[]>>;
   statistics(): ChainStatistics;

@@ -16,7 +16,7 @@ import type { ChainLimits } from './limits.ts';
 import { executionBlock, type Machine, rawLogs, runTransaction, typedTransaction } from './evm.ts';
 import { begin, type Contents } from './execute.ts';
 import { CALLS_WAITING } from './limits.ts';
-import { listen, type Place, type Ran, runMessage, ZERO_ADDRESS } from './message.ts';
+import { listen, type Place, type Ran, runMessage, showingStates, ZERO_ADDRESS } from './message.ts';
 import type { Lender } from './queue.ts';
 import { revertReason } from './revert-reason.ts';
 import type { StateSource } from './state-journal.ts';
@@ -195,6 +195,17 @@ export async function replay(
     gasUsed += (await runTransaction(machine, place, typedTransaction(machine.common, transaction), gasUsed))
       .totalGasSpent;
   }
+  return showingStates(machine.journal, trace, () => traced(machine, place, block, index, gasUsed, trace));
+}
+
+async function traced(
+  machine: Machine,
+  place: ReturnType<typeof executionBlock>,
+  block: Pick<BlockRecord, 'transactions'>,
+  index: number,
+  gasUsed: bigint,
+  trace: TraceListener,
+): Promise<Result<CallOutcome>> {
   const transaction = block.transactions[index] as Transaction;
   const stop = listen(machine, trace);
   try {

@@ -10,6 +10,7 @@ import type {
   Header,
   HistoryEntry,
   HistoryPage,
+  HistoryRequest,
   RawLog,
   Receipt,
   TransactionRecord,
@@ -260,16 +261,15 @@ export class Ledger {
     return present(present(this.receipts(place[0]), 'receipts')[place[1]], 'receipt');
   }
 
-  async history(address: Address, page: Readonly<{ limit: number; cursor?: string }>): Promise<Result<HistoryPage>> {
+  async history(address: Address, page: HistoryRequest): Promise<Result<HistoryPage>> {
     if (page.cursor !== undefined && !/^[0-9a-f]{26}$/.test(page.cursor))
       return fault('badCursor', 'cursor: 26 hex digits');
     const limit = Math.max(1, Math.min(Math.floor(page.limit) || 1, this.#limits.historyPage));
     const prefix = key(PREFIX.history, fromHex(address));
-    const end = concat(prefix, page.cursor === undefined ? new Uint8Array(14).fill(0xff) : fromHex(`0x${page.cursor}`));
     const entries: HistoryEntry[] = [];
     let next: string | null = null;
     let last = '';
-    for await (const [rowKey, value] of this.#store.scan({ gte: prefix, lt: end, reverse: true, limit: limit + 1 })) {
+    for await (const [rowKey, value] of this.#store.scan({ ...historyRange(prefix, page), limit: limit + 1 })) {
       if (entries.length === limit) {
         next = last;
         break;
@@ -287,4 +287,17 @@ export class Ledger {
     }
     return success({ entries, next });
   }
+}
+
+/** Keys of an address' history that a request asks for, in its order. */
+function historyRange(prefix: Uint8Array, { order, cursor, block }: HistoryRequest) {
+  const newest = order !== 'oldest';
+  const at =
+    cursor !== undefined ? fromHex(`0x${cursor}`) : block === undefined ? null : u64be(newest ? block : block + 1);
+  const last = concat(prefix, new Uint8Array(14).fill(0xff));
+  if (newest) return { gte: prefix, lt: at === null ? last : concat(prefix, at), reverse: true };
+  // One byte more than the row the page before ended with is the least key above it.
+  const first =
+    cursor === undefined ? concat(prefix, at ?? new Uint8Array(0)) : concat(prefix, at ?? last, Uint8Array.of(0));
+  return { gte: first, lt: last, reverse: false };
 }

@@ -3,6 +3,7 @@
 
 import type { Block } from '@ethereumjs/block';
 import type { EVMResult, Message } from '@ethereumjs/evm';
+import type { Address as EvmAddress } from '@ethereumjs/util';
 import { fromHex } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
@@ -16,6 +17,7 @@ import type {
   Hash,
   Header,
   RawLog,
+  StateReads,
   TraceListener,
 } from './api.ts';
 import type { ChainLimits } from './limits.ts';
@@ -40,11 +42,59 @@ export async function runMessage(
   place: Place,
   request: CallRequest,
   limits: Pick<ChainLimits, 'callGas'>,
-  options: Readonly<{ overrides?: CallOverrides | undefined; trace?: TraceListener | undefined; list?: boolean }> = {},
+  options: MessageOptions = {},
 ): Promise<Result<Ran>> {
   const { journal } = machine;
   journal.reset(place.source);
   if (options.overrides?.state !== undefined) await overrideState(journal, options.overrides.state);
+  return showingStates(journal, options.trace, () => execute(machine, place, request, limits, options));
+}
+
+/** Runs something under a listener that wants to read the state on both sides; the journal is then as it was before. */
+export async function showingStates<T>(
+  journal: StateJournal,
+  trace: TraceListener | undefined,
+  run: () => Promise<T>,
+): Promise<T> {
+  if (trace?.states === undefined) return run();
+  const reads = (written: readonly Address[]): StateReads => ({
+    written,
+    async account(address) {
+      const record = await journal.account(address);
+      return record === null ? null : { balance: record.balance, nonce: Number(record.nonce) };
+    },
+    code: (address) => journal.getCode(evmAddress(address)),
+    storage: async (address, slot) =>
+      `0x${Buffer.from(await journal.slot(address, slot))
+        .toString('hex')
+        .padStart(64, '0')}`,
+  });
+  await journal.checkpoint();
+  let result: T;
+  try {
+    result = await run();
+    await trace.states('after', reads(journal.written()));
+  } finally {
+    await journal.revert();
+  }
+  await trace.states('before', reads([]));
+  return result;
+}
+
+type MessageOptions = Readonly<{
+  overrides?: CallOverrides | undefined;
+  trace?: TraceListener | undefined;
+  list?: boolean;
+}>;
+
+async function execute(
+  machine: Machine,
+  place: Place,
+  request: CallRequest,
+  limits: Pick<ChainLimits, 'callGas'>,
+  options: MessageOptions,
+): Promise<Result<Ran>> {
+  const { journal } = machine;
   const input = request.data ?? new Uint8Array(0);
   const from = request.from ?? ZERO_ADDRESS;
   const price = gasPrice(request, place.header.baseFeePerGas);
@@ -207,6 +257,7 @@ export function listen(machine: Machine, trace: TraceListener): () => void {
   const onStep = (event: StepEvent): void => {
     if (steps++ >= TRACE_STEPS) return;
     trace.step?.({
+      address: event.address.toString(),
       pc: event.pc,
       op: event.opcode.name,
       gas: event.gasLeft,
@@ -247,6 +298,7 @@ export function listen(machine: Machine, trace: TraceListener): () => void {
 }
 
 type StepEvent = Readonly<{
+  address: EvmAddress;
   pc: number;
   opcode: Readonly<{ name: string; fee: number; dynamicFee?: bigint }>;
   gasLeft: bigint;

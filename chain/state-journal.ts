@@ -211,6 +211,12 @@ export class StateJournal implements StateManagerInterface {
     if (this.#frames % this.#framesPerTurn === 0) await turn();
   }
 
+  /** Accounts written to since the innermost open checkpoint. */
+  written(): readonly Address[] {
+    const entries = this.#undo.slice(present(this.#marks.at(-1), 'checkpoint'));
+    return [...new Set(entries.flatMap((entry) => (entry.kind === 'slot' ? [] : [entry.address])))];
+  }
+
   async commit(): Promise<void> {
     present(this.#marks.pop(), 'checkpoint');
     if (this.#marks.length === 0) this.#undo = [];

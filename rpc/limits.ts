@@ -83,8 +83,11 @@ export const rpcLimits = {
   traceBlockTransactions: 256,
   /** eth_sendRawTransactionSync waits at most this long. */
   syncSendMs: 30_000,
-  /** Transactions of one ots_ search page. */
-  searchPage: 25,
+  /** Transactions an ots_ search page may ask for, and most it grows to by the rest of its last block. */
+  searchPage: 100,
+  searchResults: 2_000,
+  /** History entries looked through for one transaction. */
+  searchScan: 100_000,
 
   /** Rows of one REST page. */
   pageRows: 100,

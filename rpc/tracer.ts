@@ -1,4 +1,4 @@
-// Owns the shapes of traces: geth's struct logs and its callTracer, built from the chain's trace events.
+// Owns the shapes of traces: geth's struct logs and its callTracer (prestate-tracer.ts has the third), built from the chain's trace events.
 
 import { toHex } from '../base/bytes.ts';
 import type { CallOutcome, TraceListener, TraceStep } from '../chain/api.ts';
@@ -8,6 +8,7 @@ import { quantityOf } from './format.ts';
 import { type JsonObject, isObject } from './json.ts';
 import type { RpcLimits } from './limits.ts';
 import { flag } from './params.ts';
+import { prestateTracer } from './prestate-tracer.ts';
 
 export type Tracer = Readonly<{ listener: TraceListener; result(outcome: CallOutcome): unknown }>;
 
@@ -16,7 +17,13 @@ export function tracer(options: JsonObject, where: string, limits: RpcLimits): T
   const name = options.tracer;
   if (name === undefined || name === null) return structLogger(options, where, limits);
   if (name === 'callTracer') return callTracer(options, where, limits);
-  throw invalidParams(`invalid ${where}.tracer: only struct logs (no name) and "callTracer" are served`);
+  if (name === 'prestateTracer') {
+    const config = isObject(options.tracerConfig) ? options.tracerConfig : {};
+    return prestateTracer(flag(config.diffMode, `${where}.tracerConfig.diffMode`), limits);
+  }
+  throw invalidParams(
+    `invalid ${where}.tracer: only struct logs (no name), "callTracer" and "prestateTracer" are served`,
+  );
 }
 
 function structLogger(options: JsonObject, where: string, limits: RpcLimits): Tracer {

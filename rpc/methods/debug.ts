@@ -83,7 +83,8 @@ export const debugMethods: MethodTable = {
   },
   debug_traceTransaction: {
     params: 'hash, {tracer?, tracerConfig?, disableStack?, enableMemory?}?',
-    summary: 'Opcodes of a committed transaction, or its call tree with tracer "callTracer".',
+    summary:
+      'Opcodes of a committed transaction, its call tree (tracer "callTracer") or the state it touched ("prestateTracer").',
     cost: 50,
     run: (context, params) => traceOne(context, hash(required(params, 0), argument(0)), params[1]),
   },

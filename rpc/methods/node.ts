@@ -2,6 +2,7 @@
 
 import { toHex } from '../../base/bytes.ts';
 import { keccak256 } from '../../base/hash.ts';
+import { forkConfig } from '../fork-config.ts';
 import { quantityOf } from '../format.ts';
 import { argument, data, required } from '../params.ts';
 import type { MethodTable } from './method.ts';
@@ -51,6 +52,11 @@ export const nodeMethods: MethodTable = {
     params: '',
     summary: 'Chain id (EIP-695).',
     run: ({ chain }) => quantityOf(chain.chainId),
+  },
+  eth_config: {
+    params: '',
+    summary: 'Fork in force with its precompiles and system contracts (EIP-7910).',
+    run: ({ chain }) => forkConfig(chain),
   },
   eth_syncing: {
     params: '',

@@ -9,6 +9,7 @@ import { learningMethods } from './learning.ts';
 import { logMethods } from './log.ts';
 import type { Method, MethodTable } from './method.ts';
 import { nodeMethods } from './node.ts';
+import { otterscanMethods } from './otterscan.ts';
 import { simulateMethods } from './simulate.ts';
 import { stateMethods } from './state.ts';
 import { transactionMethods } from './transaction.ts';
@@ -24,6 +25,7 @@ const tables: readonly MethodTable[] = [
   logMethods,
   txpoolMethods,
   debugMethods,
+  otterscanMethods,
   learningMethods,
 ];
 
