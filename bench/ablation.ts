@@ -1,7 +1,8 @@
 // Measures what int8 costs in learning: the engine as it is against the same engine with f32 products, same weights, data
-// and steps, held-out loss on real text. `npm run bench -- ablation [preset ...] [steps=N] [seeds=N] [batch=N]`.
+// and steps, held-out loss on real text. `npm run bench -- ablation [preset ...] [steps=N] [seeds=N] [batch=N] [points=N] [curve=FILE]`;
+// the file gets a line for each of the points of every curve as it is measured.
 
-import { readFileSync } from 'node:fs';
+import { appendFileSync, readFileSync } from 'node:fs';
 import { utf8 } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
 import { unwrap } from '../base/fault.ts';
@@ -28,7 +29,7 @@ const EDITS = [
   { file: 'run.c', from: 'k_linear_grad_w(ctx, w)', to: 'f_linear_grad_w(ctx, w)' },
 ];
 
-type Plan = Readonly<{ steps: number; batch: number; every: number }>;
+type Plan = Readonly<{ steps: number; batch: number; every: number; note: (line: string) => void }>;
 type Curve = Readonly<{ train: number; heldOut: readonly number[] }>;
 
 function openText(sequence: number): Dataset {
@@ -45,7 +46,7 @@ function openText(sequence: number): Dataset {
 
 /** Mean loss of the last tenth of the steps, and held-out losses on the way, the last one at the end; nats a token. */
 async function train(executor: Executor, name: PresetName, data: Dataset, seed: number, plan: Plan): Promise<Curve> {
-  const { steps, batch, every } = plan;
+  const { steps, batch, every, note } = plan;
   const config = preset(name, data.manifest.tokenizer.vocab);
   const runner = createStepRunner(executor, config, { batch, seq: config.context });
   const meter = createHeldOutMeter({ executor, config, dataset: data, batch: 8, sequences: HELD_OUT_SEQUENCES });
@@ -68,6 +69,7 @@ async function train(executor: Executor, name: PresetName, data: Dataset, seed: 
     if (step >= steps - steps / 10) tail.push(runner.loss());
     if ((step + 1) % every !== 0 && step !== steps - 1) continue;
     heldOut.push(unwrap(await meter.measure(runner.state.subarray(0, runner.parameterBytes))) / 1e6);
+    note(`${step + 1} train ${runner.loss().toFixed(4)} held-out ${present(heldOut.at(-1), 'loss').toFixed(4)}`);
   }
   meter.close();
   runner.close();
@@ -82,7 +84,9 @@ export async function main(args: readonly string[] = []): Promise<void> {
   const chosen = PRESET_NAMES.filter((name) => args.includes(name));
   const names: readonly PresetName[] = chosen.length > 0 ? chosen : ['0.3m', '1m'];
   const steps = number(args, 'steps', 400);
-  const plan: Plan = { steps, batch: number(args, 'batch', 8), every: Math.max(1, Math.floor(steps / 4)) };
+  const curve = args.find((arg) => arg.startsWith('curve='))?.slice(6);
+  const every = Math.max(1, Math.floor(steps / number(args, 'points', 4)));
+  const plan = { steps, batch: number(args, 'batch', 8), every };
   const source = readFileSync(new URL('../../bench/variants/linear-f32.c', import.meta.url), 'utf8');
   const variant = await buildVariant('ablation', { edits: EDITS, added: { 'linear-f32.c': source } }, false);
   const engines = { i8: createNativeExecutor(1), f32: variant.native.createNativeExecutor(1) };
@@ -95,7 +99,10 @@ export async function main(args: readonly string[] = []): Promise<void> {
       for (const profile of ['i8', 'f32'] as const) {
         const executor = engines[profile];
         if (typeof executor === 'string') throw new Error(executor);
-        const { train: loss, heldOut } = await train(executor, name, data, seed, plan);
+        const note = (line: string) => {
+          if (curve !== undefined) appendFileSync(curve, `${name} seed ${seed} ${profile} step ${line}\n`);
+        };
+        const { train: loss, heldOut } = await train(executor, name, data, seed, { ...plan, note });
         last[profile] = present(heldOut.at(-1), 'held-out loss');
         console.log(
           `${name} seed ${seed} ${profile.padEnd(3)} train ${loss.toFixed(4)} held-out ${heldOut.map((x) => x.toFixed(4)).join(' ')}`,
