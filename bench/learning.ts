@@ -98,7 +98,10 @@ async function watch(directory: string, nodes: readonly FoundedNode[], wanted: n
 }
 
 function defaults(): Parameters<typeof planOf>[0] {
-  const options = Object.entries(foundingOptions).map(([name, option]) => [name, option.default]);
+  const options = Object.entries(foundingOptions).map(([name, option]) => [
+    name,
+    'default' in option ? option.default : undefined,
+  ]);
   return Object.fromEntries(options) as Parameters<typeof planOf>[0];
 }
 

@@ -25,6 +25,7 @@ export const configOptions = {
   'api-key-file': { type: 'string', describe: 'file with the bearer key chat then requires' },
   'wallet-rpc': { type: 'boolean', describe: "serve eth_sendTransaction with this node's key (loopback only)" },
   'engine-threads': { type: 'number', describe: 'threads of one engine (1)' },
+  'engine-memory-mb': { type: 'number', describe: 'MiB one engine may take (0: what the system has)' },
   engine: { type: 'string', describe: 'auto, native or wasm' },
   capacity: { type: 'number', describe: 'share of data a trainer takes, 1 to 64' },
   stake: { type: 'number', describe: 'POL a trainer stakes' },

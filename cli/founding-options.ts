@@ -1,29 +1,61 @@
 // Owns the flags that say what network is made, shared by create-network, demo and dev.
 
+import { unwrap } from '../base/fault.ts';
 import { DEFAULT_CHAIN_ID } from '../chain/genesis.ts';
+import type { LearningParameters } from '../chain/system/api.ts';
 import type { FoundingPlan } from '../node/founding.ts';
 import { systemClock } from '../node/clock.ts';
 import { CORPUS_NAMES, DEFAULT_CORPUS, type CorpusName } from '../trainer/corpus.ts';
+import { parseModelSize } from '../trainer/presets.ts';
 
 export const foundingOptions = {
   'chain-id': { type: 'number', default: DEFAULT_CHAIN_ID, describe: 'chain id' },
   corpus: { choices: CORPUS_NAMES, default: DEFAULT_CORPUS, describe: 'text to train on' },
   vocab: { type: 'number', default: 1024, describe: 'ids of the tokenizer' },
-  'model-size': { type: 'number', default: 1_000_000, describe: 'parameters wanted; the nearest preset is taken' },
+  'model-size': {
+    type: 'string',
+    default: '1m',
+    describe: 'parameters wanted, such as 1000000, 30m or 1b; the nearest preset is taken',
+  },
+  'model-widths': {
+    type: 'string',
+    describe: 'a model of your own instead: dim=512,layers=8,heads=8,kvHeads=4,ffn=1408,context=512',
+  },
   'batch-size': { type: 'number', default: 8, describe: 'sequences in one optimizer step' },
+  'micro-batch': {
+    type: 'number',
+    describe: 'sequences of a step computed at once, a divisor of batch-size (default: the most that fits into memory)',
+  },
   steps: { type: 'number', default: 16, describe: 'optimizer steps in one learning round' },
   'learning-rate': { type: 'number', default: 0.003, describe: 'peak learning rate' },
+  schedule: {
+    choices: ['cosine', 'constant'] as const,
+    default: 'cosine',
+    describe: 'learning rate after the warm-up: half a cosine down to a tenth, or constant',
+  },
+  'warmup-steps': { type: 'number', default: 64, describe: 'steps over which the learning rate rises to its peak' },
+  'decay-steps': { type: 'number', default: 20_000, describe: 'steps over which the cosine falls' },
 } as const;
 
 export type FoundingArguments = {
   'chain-id': number;
   corpus: CorpusName;
   vocab: number;
-  'model-size': number;
+  'model-size': string;
+  'model-widths'?: string | undefined;
   'batch-size': number;
+  'micro-batch'?: number | undefined;
   steps: number;
   'learning-rate': number;
+  schedule: 'cosine' | 'constant';
+  'warmup-steps': number;
+  'decay-steps': number;
 };
+
+/** Rules of the learning rate in genesis: 0 steps of decay keep the peak. */
+function scheduleOf(args: FoundingArguments): Pick<LearningParameters, 'warmupSteps' | 'decaySteps'> {
+  return { warmupSteps: args['warmup-steps'], decaySteps: args.schedule === 'constant' ? 0 : args['decay-steps'] };
+}
 
 /** POL of each authority (for the gas of verdicts) and of each regular node (to stake and spend). */
 const AUTHORITY_FUNDS = 1_000n;
@@ -39,9 +71,11 @@ export function planOf(
     chainId: args['chain-id'],
     corpus: args.corpus,
     vocab: args.vocab,
-    modelSize: args['model-size'],
+    modelSize: unwrap(parseModelSize(args['model-size'])),
+    ...(args['model-widths'] === undefined ? {} : { modelWidths: args['model-widths'] }),
     sequenceLength: 128,
     batchSize: args['batch-size'],
+    ...(args['micro-batch'] === undefined ? {} : { microBatch: args['micro-batch'] }),
     stepsPerRound: args.steps,
     learningRate: args['learning-rate'],
     timestamp: Math.floor(systemClock.now() / 1_000),
@@ -49,7 +83,7 @@ export function planOf(
     nodeFunds: NODE_FUNDS,
     funded: [],
     // A quarter of the steps for each authority: four of them find one altered step in 16 with 68% in its first round.
-    parameters: { samplesPerAudit: Math.max(2, Math.ceil(args.steps / 4)) },
+    parameters: { samplesPerAudit: Math.max(2, Math.ceil(args.steps / 4)), ...scheduleOf(args) },
     ...rest,
   };
 }

@@ -26,6 +26,7 @@ export function lowerProgram(program: TensorProgram, kept: Kept): Int32Array<Arr
   const words: number[] = [0];
   let commands = 0;
   let packed: Packed = null;
+  let right: PackedRight = null;
   const finite = new Set<number>();
   const emit = (code: number, at: number, operands: readonly number[]) => {
     words.push(code, at, operands.length, ...operands);
@@ -40,8 +41,11 @@ export function lowerProgram(program: TensorProgram, kept: Kept): Int32Array<Arr
     }
     const wanted = leftOperand(instruction);
     const cached = wanted !== null && packed?.tensor === wanted.tensor && packed.along === wanted.along;
-    emit(rule.code, at, operandsOf(program, instruction, cached, kept));
+    const wantedRight = rightOperand(program, instruction, kept);
+    const again = wantedRight !== null && right !== null && samePlace(right, wantedRight);
+    emit(rule.code, at, operandsOf(program, instruction, { left: cached, right: again }, kept));
     packed = nextPacked(packed, wanted, instruction);
+    right = nextRight(right, wantedRight, instruction);
     for (const id of instruction.outputs) finite.add(id);
   }
   words[0] = commands;
@@ -52,6 +56,24 @@ function leftOperand({ op, inputs }: Instruction): Packed {
   const tensor = inputs[0] ?? -1;
   if (op === 'linear') return { tensor, along: 'rows' };
   return op === 'linearGradW' ? { tensor, along: 'columns' } : null;
+}
+
+/** What the packed right operand in scratch holds, and how much left operand lies before it. */
+type PackedRight = Readonly<{ tensor: number; before: number }> | null;
+
+function rightOperand(program: TensorProgram, { op, inputs }: Instruction, kept: Kept): PackedRight {
+  const tensor = inputs[1] ?? -1;
+  if (op !== 'linear' || kept.places.has(tensor)) return null;
+  const [rows = 0, depth = 0] = program.tensors[inputs[0] ?? -1]?.shape ?? [];
+  return { tensor, before: packedBytes(rows, depth) };
+}
+
+const samePlace = (a: NonNullable<PackedRight>, b: NonNullable<PackedRight>): boolean =>
+  a.tensor === b.tensor && a.before === b.before;
+
+function nextRight(right: PackedRight, wanted: PackedRight, { op, outputs }: Instruction): PackedRight {
+  const held = wanted ?? (USES_SCRATCH.has(op) ? null : right);
+  return held !== null && outputs.includes(held.tensor) ? null : held;
 }
 
 const USES_SCRATCH: ReadonlySet<Op> = new Set<Op>([
@@ -81,7 +103,12 @@ function reference(program: TensorProgram, tensor: Tensor): number {
   return units(state ? tensor.offset : tensor.offset - program.stateBytes, state);
 }
 
-function operandsOf(program: TensorProgram, instruction: Instruction, cached: boolean, kept: Kept): readonly number[] {
+function operandsOf(
+  program: TensorProgram,
+  instruction: Instruction,
+  packed: Readonly<{ left: boolean; right: boolean }>,
+  kept: Kept,
+): readonly number[] {
   const { op, inputs, outputs, attrs } = instruction;
   const tensorOf = (id: number | undefined) => present(program.tensors[id ?? -1], 'operand');
   const ref = (id: number | undefined) => reference(program, tensorOf(id));
@@ -106,7 +133,8 @@ function operandsOf(program: TensorProgram, instruction: Instruction, cached: bo
       const [t, k, n] = [dim(a, 0), dim(a, 1), dim(b, 1)];
       const place = kept.places.get(b ?? -1);
       const right = place === undefined ? scratch(packedBytes(t, k)) : units(place, true);
-      return [...ins, ...outs, t, k, n, scratch(), right, Number(cached), Number(place !== undefined && kept.ready)];
+      const ready = place === undefined ? packed.right : kept.ready;
+      return [...ins, ...outs, t, k, n, scratch(), right, Number(packed.left), Number(ready)];
     }
     case 'linearGradX': {
       const [t, n, k] = [dim(a, 0), dim(a, 1), dim(b, 0)];
@@ -114,7 +142,7 @@ function operandsOf(program: TensorProgram, instruction: Instruction, cached: bo
     }
     case 'linearGradW': {
       const [t, k, n] = [dim(a, 0), dim(a, 1), dim(b, 1)];
-      return [...ins, ...outs, t, k, n, tensorId, scratch(), scratch(packedBytes(k, t)), Number(cached)];
+      return [...ins, ...outs, t, k, n, tensorId, scratch(), scratch(packedBytes(k, t)), Number(packed.left)];
     }
     case 'rope':
       return [...ins, ...outs, dim(a, 0), dim(b, 0), heads, dim(b, 1), attrs.inverse ?? 0];

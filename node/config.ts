@@ -46,6 +46,8 @@ export type Config = Readonly<{
   wallet_rpc: boolean;
   /** Threads of one engine. */
   engine_threads: number;
+  /** Mebibytes one engine may take for training and auditing; 0 asks the system. */
+  engine_memory_mb: number;
   /** 'auto' takes native kernels when they are built, else WebAssembly. */
   engine: 'auto' | 'native' | 'wasm';
   /** Data a trainer takes per step, in units of batch_size sequences (1 to 64). */
@@ -180,6 +182,7 @@ const RULES: { readonly [K in ConfigKey]: Rule<Config[K]> } = {
   api_key_file: text('', PATH, 'a path'),
   wallet_rpc: flag(false),
   engine_threads: wholeNumber(1, 1, 256),
+  engine_memory_mb: wholeNumber(0, 0, 16_777_216),
   engine: choice('auto', ['auto', 'native', 'wasm']),
   capacity: wholeNumber(1, 1, 64),
   stake: wholeNumber(100, 0, 1_000_000_000),

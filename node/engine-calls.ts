@@ -8,6 +8,8 @@ import type { RoundSpec, TrainingConfig, TrainingRules } from '../trainer/rules.
 export type EngineThreadData = Readonly<{
   backend: 'auto' | 'native' | 'wasm';
   threads: number;
+  /** Mebibytes this engine may take for training and auditing; 0 asks the system. */
+  memoryMb: number;
   training: TrainingConfig;
   rules: TrainingRules;
   manifestText: string;
@@ -60,3 +62,6 @@ export type GenerateArgs = Readonly<{
 
 /** Description of the engine in the thread: which backend runs and why. */
 export type HelloAnswer = Readonly<{ description: string }>;
+/** How steps of a capacity run here (trainer/execution-plan.ts): one line for the log. */
+export type PlanAnswer = Readonly<{ note: string }>;
+export type PlanArgs = Readonly<{ capacity: number }>;

@@ -11,6 +11,7 @@ import type {
   EngineThreadData,
   GenerateArgs,
   HelloAnswer,
+  PlanAnswer,
   TrainAnswer,
   TrainArgs,
   TrainStepEvent,
@@ -20,6 +21,8 @@ import { type WorkerChannel, connectWorker } from './worker-channel.ts';
 
 export type EngineThread = Readonly<{
   hello(): Promise<HelloAnswer>;
+  /** Plans and allocates steps of a capacity; throws, naming need and limit, when they do not fit into memory. */
+  plan(capacity: number): Promise<PlanAnswer>;
   train(args: TrainArgs, onStep: (event: TrainStepEvent) => void, signal: AbortSignal): Promise<TrainAnswer>;
   audit(
     args: AuditArgs,
@@ -53,6 +56,7 @@ export function startEngineThread(job: string, data: EngineThreadData, log: Logg
 
   return {
     hello: () => connected().call('hello', null),
+    plan: (capacity) => connected().call('plan', { capacity }),
     train: (args, onStep, signal) =>
       connected().call('train', args, { signal, onEvent: onStep as (value: never) => void }),
     audit: (args, answer, signal) =>

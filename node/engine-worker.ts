@@ -3,18 +3,21 @@
 
 import { mkdirSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
+import { equal, toHex } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
-import { unwrap } from '../base/fault.ts';
+import { FaultError, fault, unwrap } from '../base/fault.ts';
 import { createExecutor } from '../engine/executor.ts';
+import { programHash } from '../engine/program.ts';
 import { aggregate } from '../trainer/aggregate.ts';
 import { auditCommit, judgeStep } from '../trainer/audit.ts';
+import { choosePlan } from '../trainer/execution-plan.ts';
 import { type Dataset, openDataset, parseManifest } from '../trainer/dataset.ts';
 import { type Generator, createGenerator } from '../trainer/generate.ts';
 import { type HeldOutMeter, createHeldOutMeter } from '../trainer/held-out.ts';
 import { type SlotTask, createSlotTask } from '../trainer/replay.ts';
 import { openRoundStore } from '../trainer/round-store.ts';
 import { runLearningRound } from '../trainer/round.ts';
-import { taskIdentity } from '../trainer/rules.ts';
+import { stepShape, taskIdentity } from '../trainer/rules.ts';
 import { type StepRunner, createStepRunner, floats } from '../trainer/step-runner.ts';
 import { decodeUpdate } from '../trainer/update.ts';
 import type {
@@ -27,11 +30,14 @@ import type {
   HelloAnswer,
   MeasureArgs,
   ModelArgs,
+  PlanAnswer,
+  PlanArgs,
   TrainAnswer,
   TrainArgs,
   TrainStepEvent,
 } from './engine-calls.ts';
 import { ROUND_STATE_BYTES } from './limits.ts';
+import { memoryLimit } from './memory-limit.ts';
 import { type CallContext, serveCalls } from './worker-channel.ts';
 
 const data = workerData as EngineThreadData;
@@ -53,10 +59,33 @@ function runnerFor(capacity: number): StepRunner {
   const batch = capacity * rules.batch;
   let runner = runners.get(batch);
   if (runner === undefined) {
-    runner = createStepRunner(executor, training.model, { batch, seq: rules.sequenceLength });
+    runner = makeRunner(batch);
     runners.set(batch, runner);
   }
   return runner;
+}
+
+/** Notes of the plans taken, by sequences of a step. */
+const notes = new Map<number, string>();
+
+/** A runner by the fastest plan that fits; a FaultError 'engine/memory' before anything is allocated when none does. */
+function makeRunner(batch: number): StepRunner {
+  const shape = stepShape(training, batch, rules.sequenceLength);
+  const host = { ...memoryLimit(data.memoryMb), threads: data.threads, wasm: executor.backend === 'wasm' };
+  const plan = unwrap(choosePlan(training.model, shape, host));
+  const hash = programHash(plan.canonical);
+  if (batch === rules.batch && !equal(hash, rules.programHash)) {
+    const why = `the training program of this software is ${toHex(hash)}, the genesis names ${toHex(rules.programHash)}`;
+    throw new FaultError(fault('engine/program', why));
+  }
+  const runner = createStepRunner(executor, training.model, shape, plan);
+  notes.set(batch, plan.note);
+  return runner;
+}
+
+function plan({ capacity }: PlanArgs): PlanAnswer {
+  runnerFor(capacity);
+  return { note: present(notes.get(capacity * rules.batch), 'note of the plan') };
 }
 
 function slotTask({ spec, slot, base }: Pick<TrainArgs, 'spec' | 'slot' | 'base'>): SlotTask {
@@ -156,6 +185,7 @@ async function generate(args: GenerateArgs, context: CallContext): Promise<null>
 
 serveCalls(present(parentPort, 'parent of the engine thread'), {
   hello: async (): Promise<HelloAnswer> => ({ description: executor.description }),
+  plan: (args: PlanArgs) => inTurn(async () => plan(args)),
   train: (args: TrainArgs, context: CallContext) => inTurn(() => train(args, context)),
   audit: (args: AuditArgs, context: CallContext) => inTurn(() => audit(args, context)),
   aggregate: (args: AggregateArgs) => inTurn(() => sum(args)),

@@ -19,8 +19,10 @@ import { programHash } from '../engine/program.ts';
 import { type CorpusName, loadCorpus } from '../trainer/corpus.ts';
 import { type DatasetManifest, buildDataset, manifestHash, manifestText, withBlobIds } from '../trainer/dataset.ts';
 import { initialWeights } from '../trainer/initial-weights.ts';
-import { presetFor } from '../trainer/presets.ts';
-import { type TrainingConfig, trainingConfigHash } from '../trainer/rules.ts';
+import { chooseMicroBatch } from '../trainer/execution-plan.ts';
+import type { ModelConfig } from '../trainer/model.ts';
+import { type PresetChoice, customModel, presetFor } from '../trainer/presets.ts';
+import { type TrainingConfig, stepShape, trainingConfigHash } from '../trainer/rules.ts';
 import { DEFAULT_OPTIMIZER } from '../trainer/schedule.ts';
 import { trainTokenizer } from '../trainer/tokenizer-training.ts';
 import { buildTrainProgram } from '../trainer/train-program.ts';
@@ -28,6 +30,7 @@ import type { Config } from './config.ts';
 import { writeFileDurably } from './files.ts';
 import { createKeystore } from './keystore.ts';
 import { AUTHORITIES, REGULAR_NODES } from './limits.ts';
+import { memoryLimit } from './memory-limit.ts';
 import { initialModelSeed } from './network-definition.ts';
 
 export type FoundingPlan = Readonly<{
@@ -41,9 +44,13 @@ export type FoundingPlan = Readonly<{
   vocab: number;
   /** Parameters wanted; the nearest preset is taken. */
   modelSize: number;
+  /** Widths of a model of one's own (trainer/presets.ts), instead of a preset. */
+  modelWidths?: string;
   /** Tokens of a training sequence; at most the preset's context. */
   sequenceLength: number;
   batchSize: number;
+  /** Sequences of a micro-batch, a divisor of `batchSize`; left out, the greatest that fits into this machine's memory. */
+  microBatch?: number;
   stepsPerRound: number;
   learningRate: number;
   /** First peer port and API port; node i takes the i-th after. Explicit lists win. */
@@ -158,7 +165,7 @@ function learningParameters(
   training: TrainingConfig,
 ): LearningParameters {
   const { model } = training;
-  const program = buildTrainProgram(model, { batch: plan.batchSize, seq: manifest.sequenceLength });
+  const program = buildTrainProgram(model, stepShape(training, plan.batchSize, manifest.sequenceLength));
   const datasetHash = manifestHash(manifest);
   const configHash = trainingConfigHash(training);
   const weights = initialWeights(model, initialModelSeed(plan.chainId, datasetHash, configHash));
@@ -208,6 +215,29 @@ function nodeConfig(
   };
 }
 
+function chooseModel(plan: FoundingPlan): Result<PresetChoice> {
+  if (plan.modelWidths !== undefined) return customModel(plan.modelWidths, plan.vocab);
+  return success(presetFor(plan.modelSize, plan.vocab));
+}
+
+/** The micro-batch asked for, or the greatest with which a step fits here; a Fault when not one sequence does. */
+function microBatchOf(
+  { batchSize, microBatch }: FoundingPlan,
+  model: ModelConfig,
+  sequenceLength: number,
+): Result<Readonly<{ microBatch: number; note: string | null }>> {
+  if (microBatch !== undefined) {
+    if (Number.isInteger(microBatch) && microBatch >= 1 && batchSize % microBatch === 0)
+      return success({ microBatch, note: null });
+    return fault('founding', `micro_batch: must divide batch_size ${batchSize}, not ${microBatch}`);
+  }
+  const host = { ...memoryLimit(0), threads: 1, wasm: false };
+  const chosen = chooseMicroBatch(model, batchSize, sequenceLength, host);
+  if (!chosen.ok) return chosen;
+  const note = `steps go over micro-batches of ${chosen.value} of ${batchSize} sequences, the most this machine's memory holds`;
+  return success({ microBatch: chosen.value, note: chosen.value === batchSize ? null : note });
+}
+
 /** Makes the network's files. Faults: a number out of range, or a file that is already there. */
 export async function foundNetwork(
   plan: FoundingPlan,
@@ -222,12 +252,23 @@ export async function foundNetwork(
       `${genesisFile} exists: there is a network in this folder already; choose another with --output`,
     );
   }
-  const choice = presetFor(plan.modelSize, plan.vocab);
+  const chosen = chooseModel(plan);
+  if (!chosen.ok) return chosen;
+  const choice = chosen.value;
   progress(choice.note);
   const sequenceLength = Math.min(plan.sequenceLength, choice.config.context);
+  const divided = microBatchOf(plan, choice.config, sequenceLength);
+  if (!divided.ok) return divided;
+  const { microBatch, note } = divided.value;
+  if (note !== null) progress(note);
   const members = await makeMembers(plan);
   const manifest = await makeDataset(plan, sequenceLength, progress);
-  const training: TrainingConfig = { version: 1, model: choice.config, optimizer: DEFAULT_OPTIMIZER };
+  const training: TrainingConfig = {
+    version: 1,
+    model: choice.config,
+    optimizer: DEFAULT_OPTIMIZER,
+    ...(microBatch === plan.batchSize ? {} : { microBatch }),
+  };
   progress('tracing the model into its training program');
   const parameters = learningParameters(plan, manifest, training);
   const funds = (member: Member): bigint => ONE_POL * (member.isAuthority ? plan.authorityFunds : plan.nodeFunds);

@@ -105,6 +105,7 @@ function threadData(options: LearningOptions, dataset: Uint8Array): EngineThread
   return {
     backend: options.config.engine,
     threads: options.config.engine_threads,
+    memoryMb: options.config.engine_memory_mb,
     training: options.definition.training,
     rules: options.definition.rules,
     manifestText: manifestText(options.definition.manifest),
@@ -119,6 +120,8 @@ type Agents = Readonly<{
   auditor: AuditorAgent | null;
   threads: readonly EngineThread[];
   chatThread: EngineThread;
+  /** Plans the steps this node trains and audits; throws when they do not fit into memory. */
+  plan(): Promise<void>;
 }>;
 
 function createAgents(
@@ -177,6 +180,10 @@ function createAgents(
     auditor,
     chatThread,
     threads: [chatThread, auditThread, trainThread].flatMap((each) => each ?? []),
+    async plan() {
+      if (auditThread !== null) log.info('audits', { plan: (await auditThread.plan(1)).note });
+      if (trainThread !== null) log.info('training', { plan: (await trainThread.plan(config.capacity)).note });
+    },
   };
 }
 
@@ -214,6 +221,7 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
     log,
   });
   const { description } = await agents.chatThread.hello();
+  await agents.plan();
   const heads = followHeads({ chain, history, agents, sender, caughtUp: options.caughtUp, log });
   await heads.catchUp();
   return {

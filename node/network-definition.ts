@@ -8,6 +8,7 @@ import { taggedHash } from '../base/hash.ts';
 import type { Genesis } from '../chain/api.ts';
 import type { LearningParameters } from '../chain/system/api.ts';
 import { parseLearningParameters } from '../chain/system/parameters.ts';
+import { unknownKernelSpec } from '../engine/kernel-spec.ts';
 import { type DatasetManifest, manifestHash, parseManifest } from '../trainer/dataset.ts';
 import { type TrainingConfig, type TrainingRules, parseTrainingConfig, trainingConfigHash } from '../trainer/rules.ts';
 
@@ -53,7 +54,13 @@ export function networkDefinition(genesis: Genesis): Result<NetworkDefinition> {
   if (!manifest.ok) return fault('genesis', `genesis dataset: ${manifest.message}`);
   const training = parseTrainingConfig(section('training'));
   if (!training.ok) return fault('genesis', `genesis dataset: ${training.message}`);
-  const { datasetHash, sequenceLength } = parameters.value;
+  const unknown = unknownKernelSpec(parameters.value.kernelSpec);
+  if (unknown !== null) return fault('genesis', `genesis learning.kernelSpec: ${unknown.message}`);
+  const { datasetHash, sequenceLength, batch } = parameters.value;
+  const { microBatch = batch } = training.value;
+  if (batch % microBatch !== 0) {
+    return fault('genesis', `genesis dataset.training: microBatch ${microBatch} must divide learning.batch ${batch}`);
+  }
   if (!equal(manifestHash(manifest.value), fromHex(datasetHash))) {
     return fault('genesis', `genesis dataset.manifest: its hash is not learning.datasetHash ${datasetHash}`);
   }

@@ -130,8 +130,20 @@ export function forward(config: ModelConfig, weights: ModelWeights, inputs: Mode
 
 const addRows = (tf: Tf, a: TfTensor2D, b: TfTensor2D): TfTensor2D => tf.add(a, b) as TfTensor2D;
 
-/** Shape of a batch: `batch` sequences of `seq` tokens, T = batch * seq rows. */
-export type BatchShape = Readonly<{ batch: number; seq: number }>;
+/**
+ * Shape of a batch: `batch` sequences of `seq` tokens, T = batch * seq rows. A training step goes over them in micro-batches
+ * of `microBatch` sequences, a divisor of `batch`, whose gradients are averaged; left out, over all of them at once.
+ */
+export type BatchShape = Readonly<{ batch: number; seq: number; microBatch?: number }>;
+
+/** Micro-batches of a step. */
+export function microBatches({ batch, microBatch = batch }: BatchShape): number {
+  check(
+    Number.isInteger(microBatch) && microBatch >= 1 && batch % microBatch === 0,
+    `micro-batch ${microBatch} must divide batch ${batch}`,
+  );
+  return batch / microBatch;
+}
 
 /** Causal attention inside each sequence of the batch. */
 export function attendSequences(config: ModelConfig, { batch, seq }: BatchShape): Attend {

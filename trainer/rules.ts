@@ -8,7 +8,7 @@ import { sha256, taggedHash } from '../base/hash.ts';
 import type { OuterStep } from './aggregate.ts';
 import type { RoundShare } from './data-order.ts';
 import { MAX_BATCH, MAX_CAPACITY, MAX_SEQUENCE_LENGTH, MAX_SLOTS, MAX_STEPS } from './limits.ts';
-import { type ModelConfig, checkModelConfig } from './model.ts';
+import { type BatchShape, type ModelConfig, checkModelConfig } from './model.ts';
 import type { Optimizer, Schedule } from './schedule.ts';
 
 /** Rules of all rounds: chain parameters and the training configuration they name by hash. */
@@ -72,7 +72,18 @@ export function taskIdentity(spec: RoundSpec, slot: number, rules: TrainingRules
 }
 
 /** The model and its optimizer: what the chain's trainingConfigHash is the hash of. */
-export type TrainingConfig = Readonly<{ version: 1; model: ModelConfig; optimizer: Optimizer }>;
+export type TrainingConfig = Readonly<{
+  version: 1;
+  model: ModelConfig;
+  optimizer: Optimizer;
+  /** Sequences of one micro-batch of a step, a divisor of the rules' batch; left out, a step goes over all at once. */
+  microBatch?: number;
+}>;
+
+/** The batch of one step of so many sequences under this configuration. */
+export function stepShape({ microBatch }: TrainingConfig, batch: number, seq: number): BatchShape {
+  return microBatch === undefined ? { batch, seq } : { batch, seq, microBatch };
+}
 
 export function trainingConfigText(config: TrainingConfig): string {
   return canonicalJson(config as unknown as Json);
@@ -95,7 +106,7 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
   } catch {
     return refuse('not JSON');
   }
-  const { version, model, optimizer } = (json ?? {}) as Record<string, unknown>;
+  const { version, model, optimizer, microBatch } = (json ?? {}) as Record<string, unknown>;
   if (version !== 1) return refuse('version is not 1');
   if (typeof model !== 'object' || model === null) return refuse('model: not an object');
   const checked = checkModelConfig(model as ModelConfig);
@@ -112,11 +123,18 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
   if ((numbers.beta1Nano as number) >= 1e9 || (numbers.beta2Nano as number) >= 1e9) {
     return refuse('optimizer: a beta is not below 1');
   }
+  if (
+    microBatch !== undefined &&
+    !(Number.isInteger(microBatch) && Number(microBatch) >= 1 && Number(microBatch) <= MAX_BATCH)
+  ) {
+    return refuse(`microBatch: not a whole number from 1 to ${MAX_BATCH}`);
+  }
   const config = json as TrainingConfig;
   const picked = {
     version: 1 as const,
     model: pickModel(config.model),
     optimizer: Object.fromEntries(OPTIMIZER_FIELDS.map((field) => [field, config.optimizer[field]])) as Optimizer,
+    ...(config.microBatch === undefined ? {} : { microBatch: config.microBatch }),
   };
   return trainingConfigText(picked) === text ? success(picked) : refuse('not in canonical form');
 }

@@ -2,10 +2,12 @@
 // train-program.ts, the arithmetic engine/.
 
 import { check, present } from '../base/check.ts';
+import { partInput } from '../engine/accumulate.ts';
 import type { Executor, RunOutcome } from '../engine/executor.ts';
 import { fillBatch } from './dataset.ts';
-import type { BatchShape, ModelConfig } from './model.ts';
-import { INPUTS, OUTPUTS, buildTrainProgram, fillConstants, gradientBytes, parameterBytes } from './train-program.ts';
+import { type BatchShape, type ModelConfig, microBatches } from './model.ts';
+import { type ExecutionPlan, planOf } from './execution-plan.ts';
+import { INPUTS, OUTPUTS, fillConstants, gradientBytes, parameterBytes } from './train-program.ts';
 
 type StepInput = Readonly<{ sequences: readonly Uint16Array[]; seed: Int32Array; hyper: Float32Array }>;
 
@@ -25,13 +27,27 @@ export type StepRunner = Readonly<{
   close(): void;
 }>;
 
-/** The real step: the traced training program on an executor. */
-export function createStepRunner(executor: Executor, config: ModelConfig, shape: BatchShape): StepRunner {
-  const program = buildTrainProgram(config, shape);
+/** The plain plan: every micro-batch by itself, nothing computed twice. */
+const PLAIN = { atOnce: 1, segments: 1 };
+
+/**
+ * The real step: the traced training program on an executor, by `plan` (execution-plan.ts) or the plain one. Which plan it
+ * is changes no bit of state, gradients or loss. Throws a FaultError 'engine/memory' when the arena cannot be had.
+ */
+export function createStepRunner(
+  executor: Executor,
+  config: ModelConfig,
+  shape: BatchShape,
+  plan: ExecutionPlan = planOf(config, shape, PLAIN),
+): StepRunner {
+  const { program } = plan;
   const loaded = executor.load(program);
   fillConstants(loaded, config, shape);
-  const tokens = loaded.view(INPUTS.tokens) as Int32Array;
-  const targets = loaded.view(INPUTS.targets) as Int32Array;
+  const parts = microBatches(shape);
+  const inputs = Array.from({ length: parts }, (_, part) => ({
+    tokens: loaded.view(partInput(INPUTS.tokens, part, parts)) as Int32Array,
+    targets: loaded.view(partInput(INPUTS.targets, part, parts)) as Int32Array,
+  }));
   const bytes = parameterBytes(config);
   const state = loaded.stateBytes();
   check(state.length === 3 * bytes, 'createStepRunner: state is params, m, v of one layout');
@@ -43,7 +59,9 @@ export function createStepRunner(executor: Executor, config: ModelConfig, shape:
     loss: () => present(loaded.view(OUTPUTS.loss)[0], 'loss'),
     step({ sequences, seed, hyper }) {
       check(sequences.length === shape.batch, 'step: batch has another size');
-      fillBatch(sequences, tokens, targets);
+      const size = shape.batch / parts;
+      for (const [part, { tokens, targets }] of inputs.entries())
+        fillBatch(sequences.slice(part * size, (part + 1) * size), tokens, targets);
       loaded.view(INPUTS.seed).set(seed);
       loaded.view(INPUTS.hyper).set(hyper);
       return loaded.run();

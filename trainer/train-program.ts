@@ -3,6 +3,7 @@
 
 import { check, present } from '../base/check.ts';
 import { unwrap } from '../base/fault.ts';
+import { accumulate } from '../engine/accumulate.ts';
 import { type TensorProgram, findTensor } from '../engine/program.ts';
 import { ropeTable } from '../engine/rope-table.ts';
 import * as ops from '../engine/trace/ops.ts';
@@ -18,12 +19,14 @@ import {
   elements,
   forward,
   headWidth,
+  microBatches,
   parameters,
 } from './model.ts';
 
 /**
  * Inputs of the training and loss programs. T = batch * seq; row t is token t % seq of sequence floor(t / seq).
- * - tokens i32[T], targets i32[T] (the next token; negative: not counted)
+ * - tokens i32[T], targets i32[T] (the next token; negative: not counted); a step of M > 1 micro-batches has tokens.0 to
+ *   tokens.M-1 and targets.0 to targets.M-1, each of its T / M rows, and positions of T / M rows
  * - positions i32[T] and ropeTable f32[context, head width]: constant, written by {@link fillConstants}
  * - seed i32[2]: of stochastic rounding, the two halves of a 64-bit number, new for every step (training only)
  * - hyper f32[8]: learning rate, beta1, beta2, eps, weight decay, 1 - beta1^t, 1 - beta2^t, clip norm (training only)
@@ -58,10 +61,21 @@ export function declareInputs(tracer: Tracer, config: ModelConfig, rows: number)
 /**
  * One training step: forward, backward, gradient norm, AdamW. State is all parameters, then all first moments, then all
  * second moments, so the parameters are the prefix of {@link parameterBytes}. Gradients are the first outputs, contiguous,
- * in parameter order, named grad.<parameter>. Throws a FaultError when the configuration is out of bounds.
+ * in parameter order, named grad.<parameter>; with micro-batches they and the loss are means over those (kernel-spec.md T4).
+ * This is the canonical program: its hash is on chain, whatever execution plan a machine takes (execution-plan.ts).
+ * Throws a FaultError when the configuration is out of bounds.
  */
 export function buildTrainProgram(config: ModelConfig, shape: BatchShape): TensorProgram {
+  return accumulate(traceMicroStep(config, shape), { parts: microBatches(shape), ownInputs: OWN_INPUTS });
+}
+
+/** Inputs that every micro-batch has its own of. */
+export const OWN_INPUTS: readonly string[] = [INPUTS.tokens, INPUTS.targets];
+
+/** The step on one micro-batch alone. */
+export function traceMicroStep(config: ModelConfig, { batch, seq, microBatch = batch }: BatchShape): TensorProgram {
   unwrap(checkModelConfig(config));
+  const shape = { batch: microBatch, seq };
   return traceProgram('train-step', (tracer) => {
     const list = parameters(config);
     const weights = declareWeights(tracer, config);
@@ -117,9 +131,9 @@ export function buildLossProgram(config: ModelConfig, shape: BatchShape, withLog
 export type Viewer = Readonly<{ view(name: string): Float32Array | Int32Array }>;
 
 /** Writes the inputs that never change: the positions of every row and the rotary table. */
-export function fillConstants(loaded: Viewer, config: ModelConfig, { batch, seq }: BatchShape): void {
+export function fillConstants(loaded: Viewer, config: ModelConfig, { seq }: BatchShape): void {
   const positions = loaded.view(INPUTS.positions);
-  for (let row = 0; row < batch * seq; row++) positions[row] = row % seq;
+  for (let row = 0; row < positions.length; row++) positions[row] = row % seq;
   loaded.view(INPUTS.ropeTable).set(ropeTable(config.context, headWidth(config), config.ropeTheta));
 }
 

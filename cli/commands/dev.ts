@@ -19,7 +19,7 @@ export const devCommand: CommandModule<object, Arguments> = {
     ...foundingOptions,
     training: { type: 'boolean', default: true, describe: 'train as well (--no-training: only the chain)' },
     corpus: { ...foundingOptions.corpus, default: 'moby-dick' },
-    'model-size': { ...foundingOptions['model-size'], default: 300_000 },
+    'model-size': { ...foundingOptions['model-size'], default: '300k' },
     directory: { type: 'string', default: './pol-dev', describe: 'folder of the network; kept between runs' },
   } as never,
   async handler(args) {

@@ -3,9 +3,9 @@
 
 import { check, present } from '../../base/check.ts';
 import { sha256 } from '../../base/hash.ts';
-import { toHex } from '../../base/bytes.ts';
+import { toHex, utf8 } from '../../base/bytes.ts';
 import type { Executor } from '../../engine/executor.ts';
-import { OPS, type Op } from '../../engine/instruction.ts';
+import { OPS, OP_NAMES, type Op } from '../../engine/instruction.ts';
 import { type DType, ProgramBuilder } from '../../engine/program.ts';
 import { type Case, type Data, caseOf, runCase } from './cases.ts';
 
@@ -51,6 +51,31 @@ export function makeVectors(scalar: Executor, op: Op): VectorFile {
     });
   }
   return { instruction: op, kernelSpec: 1, cases };
+}
+
+/**
+ * Digest of all vector files in the order of the table: what kernelSpec.hash commits to. Spaces and the order of keys in a
+ * file do not matter; every attribute, name, shape and bit does.
+ */
+export function vectorsDigest(fileOf: (op: Op) => VectorFile): string {
+  const number = (value: number) => {
+    const view = new DataView(new ArrayBuffer(8));
+    view.setFloat64(0, value);
+    return hex(new Uint8Array(view.buffer));
+  };
+  const tensor = (one: VectorInput | VectorOutput) =>
+    [one.name, 'dtype' in one ? one.dtype : 'f32', one.shape.join('x'), one.data].join(' ');
+  const lines = OP_NAMES.flatMap((op) =>
+    fileOf(op).cases.flatMap(({ attributes, inputs, outputs }) => [
+      op,
+      ...Object.keys(attributes)
+        .sort()
+        .map((name) => `${name}=${number(attributes[name] ?? 0)}`),
+      ...inputs.map((one) => `in ${tensor(one)}`),
+      ...outputs.map((one) => `out ${tensor(one)}`),
+    ]),
+  );
+  return toHex(sha256(utf8(lines.join('\n'))));
 }
 
 /** The vector as a program with data. */

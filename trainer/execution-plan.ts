@@ -1,0 +1,110 @@
+// Owns the choice of how a step runs on this machine: which values are computed twice, how many micro-batches advance
+// together, so that it fits into memory. A plan never changes a bit: it is taken only when its meaning is that of the
+// canonical program (engine/program-meaning.ts), whose hash is the one on chain.
+
+import { check } from '../base/check.ts';
+import { type Fault, type Result, success } from '../base/fault.ts';
+import { accumulate } from '../engine/accumulate.ts';
+import type { TensorProgram } from '../engine/program.ts';
+import { meaningDifference } from '../engine/program-meaning.ts';
+import { mostSegments, recompute } from '../engine/recompute.ts';
+import { type MemoryHost, type MemoryNeed, mebibytes, memoryNeed, memoryRefusal } from './memory.ts';
+import { type BatchShape, type ModelConfig, microBatches } from './model.ts';
+import { OWN_INPUTS, buildTrainProgram, traceMicroStep } from './train-program.ts';
+
+/** `atOnce` micro-batches advance together; forward passes are cut into `segments`, all but the last computed twice. */
+export type PlanChoice = Readonly<{ atOnce: number; segments: number }>;
+
+export type ExecutionPlan = Readonly<{
+  choice: PlanChoice;
+  /** What is loaded and run. */
+  program: TensorProgram;
+  /** What is hashed: the program of the protocol. */
+  canonical: TensorProgram;
+  need: MemoryNeed;
+  /** One line for a log. */
+  note: string;
+}>;
+
+/** The plan of a choice, whatever it needs. Throws when its meaning is not the canonical program's: a bug, never a result. */
+export function planOf(config: ModelConfig, shape: BatchShape, choice: PlanChoice, threads = 1): ExecutionPlan {
+  const canonical = buildTrainProgram(config, shape);
+  return finishPlan(canonical, config, shape, choice, threads);
+}
+
+function finishPlan(
+  canonical: TensorProgram,
+  config: ModelConfig,
+  shape: BatchShape,
+  choice: PlanChoice,
+  threads: number,
+): ExecutionPlan {
+  const parts = microBatches(shape);
+  const ordered =
+    choice.atOnce === 1 || parts === 1
+      ? canonical
+      : accumulate(traceMicroStep(config, shape), { parts, ownInputs: OWN_INPUTS, atOnce: choice.atOnce });
+  const program = recompute(ordered, choice.segments);
+  const difference = program === canonical ? null : meaningDifference(canonical, program);
+  check(difference === null, `execution plan ${JSON.stringify(choice)} means something else: ${difference}`);
+  const need = memoryNeed(program, config, threads);
+  return { choice, program, canonical, need, note: noteOf(shape, choice, need) };
+}
+
+function noteOf(shape: BatchShape, { atOnce, segments }: PlanChoice, need: MemoryNeed): string {
+  const parts = microBatches(shape);
+  const order =
+    parts === 1 ? `batch of ${shape.batch}` : `${parts} micro-batches of ${shape.batch / parts}, ${atOnce} at once`;
+  const twice =
+    segments === 1 ? 'no value computed twice' : `forward pass in ${segments} pieces, all but the last computed twice`;
+  return `${order}, ${twice}, ${mebibytes(need.total)} of memory`;
+}
+
+/** Micro-batches advancing together beyond this save nothing more: packing the weights is a small share by then. */
+const MOST_AT_ONCE = 4;
+
+/** Least work first: together before alone, nothing twice before something twice. */
+function choices(canonical: TensorProgram, parts: number): readonly PlanChoice[] {
+  const together = [MOST_AT_ONCE, 2, 1].filter((atOnce) => atOnce === 1 || atOnce <= parts);
+  const most = mostSegments(canonical);
+  const pieces = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].filter((segments) => segments <= most);
+  return [
+    ...together.map((atOnce) => ({ atOnce, segments: 1 })),
+    ...pieces.map((segments) => ({ atOnce: 1, segments })),
+  ];
+}
+
+/** The fastest plan within the host's memory. Fault 'engine/memory' naming the need of the smallest one and the limit. */
+export function choosePlan(config: ModelConfig, shape: BatchShape, host: MemoryHost): Result<ExecutionPlan> {
+  const canonical = buildTrainProgram(config, shape);
+  let least: ExecutionPlan | null = null;
+  for (const choice of choices(canonical, microBatches(shape))) {
+    const plan = finishPlan(canonical, config, shape, choice, host.threads);
+    if (memoryRefusal(plan.need, host, 'training') === null) return success(plan);
+    if (least === null || plan.need.total < least.need.total) least = plan;
+  }
+  check(least !== null, 'choosePlan: there is always a plan of one piece');
+  return refusalOf(least, host, shape);
+}
+
+function refusalOf(plan: ExecutionPlan, host: MemoryHost, { batch, seq }: BatchShape): Fault {
+  const refusal = memoryRefusal(plan.need, host, `training ${batch} sequences of ${seq} tokens a step`);
+  check(refusal !== null, 'refusalOf: the plan fits');
+  return refusal;
+}
+
+/**
+ * The greatest micro-batch, a divisor of `batch`, with which a step fits: what a new network fixes in its genesis. Smaller
+ * ones change the step's meaning, so no machine may choose this for itself later.
+ */
+export function chooseMicroBatch(config: ModelConfig, batch: number, seq: number, host: MemoryHost): Result<number> {
+  const divisors = Array.from({ length: batch }, (_, i) => batch - i).filter((size) => batch % size === 0);
+  let last: Result<number> | null = null;
+  for (const microBatch of divisors) {
+    const plan = choosePlan(config, { batch, seq, microBatch }, host);
+    if (plan.ok) return success(microBatch);
+    last = plan;
+  }
+  check(last !== null, 'chooseMicroBatch: a batch has at least one sequence');
+  return last;
+}
