@@ -108,7 +108,8 @@ export class Store {
     try {
       await this.#level.batch(operations, { sync: true } as object);
     } catch (error) {
-      throw this.fail(new Error('database: write failed; the node must stop', { cause: error }));
+      const reason = error instanceof Error ? error.message : String(error);
+      throw this.fail(new Error(`database: write failed (${reason}); the node must stop`, { cause: error }));
     }
   }
 
