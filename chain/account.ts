@@ -29,6 +29,12 @@ export function accountRlp(account: AccountRecord): Uint8Array {
   return encodeRlp([minimal(account.nonce), minimal(account.balance), account.storageRoot, account.codeHash]);
 }
 
+/** There, but with nothing in it: EIP-161 lets such an account go when it is touched. */
+export function isEmptyAccount(account: AccountRecord | null): boolean {
+  if (account === null || account.nonce !== 0n || account.balance !== 0n) return false;
+  return equal(account.codeHash, EMPTY_CODE_HASH);
+}
+
 export function sameAccount(a: AccountRecord | null, b: AccountRecord | null): boolean {
   if (a === null || b === null) return a === b;
   return (

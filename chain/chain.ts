@@ -17,7 +17,7 @@ import type {
 } from './api.ts';
 import type { ChainLimits } from './limits.ts';
 import { createCalls, retrace } from './calls.ts';
-import { createCommon, createMachine, type Machine, typedTransaction } from './evm.ts';
+import { createCommon, createMachine, type Machine } from './evm.ts';
 import { checkGenesis } from './genesis.ts';
 import { HeadState } from './head-state.ts';
 import { nextBaseFee } from './header.ts';
@@ -174,7 +174,6 @@ async function createCore(
     closed: false,
     proofs: 0,
   };
-  pool.onAdded((transaction) => typedTransaction(common, transaction));
   return core;
 }
 

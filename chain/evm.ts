@@ -11,6 +11,7 @@ import { check } from '../base/check.ts';
 import { secp256k1 } from '../base/keys.ts';
 import { sha256 } from '../base/hash.ts';
 import type { Address, Hash, Header, RawLog, Transaction } from './api.ts';
+import { replaceLoop } from './interpreter.ts';
 import { keccak256 } from './keccak.ts';
 import { StateJournal, type StateSource } from './state-journal.ts';
 import { CALL_TURNS, takeTurnsAtJumps, type Turns } from './turns.ts';
@@ -27,6 +28,11 @@ export type Machine = Readonly<{
   ancestors: Map<number, Hash>;
   /** A broken store under the journal: what the library threw was not the transaction's doing. */
   failure?: () => Error | null;
+  chainId: bigint;
+  /** The rules of apply.ts hold: those of Prague, and of Cancun, which the published state tests are for. */
+  appliesAlone: boolean;
+  /** EIP-7623. */
+  hasFloor: boolean;
 }>;
 
 function recoverPublicKey(digest: Uint8Array, recovery: number, r: Uint8Array, s: Uint8Array): Uint8Array {
@@ -45,6 +51,9 @@ function parityOf(v: bigint, chainId: bigint | undefined): number {
   return Number(chainId === undefined || v === 27n || v === 28n ? v - 27n : v - 35n - 2n * chainId);
 }
 
+/** Above every number of an EIP the library knows. */
+const HIGHEST_EIP = 20_000;
+
 export function createCommon(chainId: number, hardfork: Hardfork = Hardfork.Prague): Common {
   const common = createCustomCommon({ chainId, name: 'pol' }, Mainnet, {
     hardfork,
@@ -59,6 +68,19 @@ export function createCommon(chainId: number, hardfork: Hardfork = Hardfork.Prag
   // configuration serves for good: its hardfork never changes.
   common.copy = () => common;
   common.updateParams = () => {};
+  // Both are asked several times an opcode; the library searches a list and converts a value each time.
+  const active = new Set(common.eips());
+  for (let eip = 1; eip < HIGHEST_EIP; eip++) if (common.isActivatedEIP(eip)) active.add(eip);
+  common.isActivatedEIP = (eip) => active.has(eip);
+  const values = new Map<string, bigint>();
+  const read = common.param.bind(common);
+  common.param = (name) => {
+    const known = values.get(name);
+    if (known !== undefined) return known;
+    const value = read(name);
+    values.set(name, value);
+    return value;
+  };
   return common;
 }
 
@@ -87,7 +109,10 @@ export async function createMachine(
   const evm = await createEVM({ common, stateManager: journal, blockchain });
   takeTurnsAtJumps(evm, turns.jumps);
   const vm = await createVM({ common, stateManager: journal, blockchain, evm });
-  return { vm, evm, journal, common, ancestors, failure };
+  await replaceLoop(evm);
+  const appliesAlone = common.hardfork() === Hardfork.Prague || common.hardfork() === Hardfork.Cancun;
+  const rules = { chainId: common.chainId(), appliesAlone, hasFloor: common.isActivatedEIP(7_623) };
+  return { vm, evm, journal, common, ancestors, failure, ...rules };
 }
 
 /** The header fields execution reads. */

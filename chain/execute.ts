@@ -5,6 +5,7 @@ import { fromHex, u256be, utf8, toHex } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import { ONE_GWEI } from '../base/units.ts';
 import { EMPTY_ACCOUNT } from './account.ts';
+import { applyTransaction } from './apply.ts';
 import type { Address, RawLog, SystemCall, Transaction, Withdrawal } from './api.ts';
 import {
   evmAddress,
@@ -61,7 +62,7 @@ export async function execute(
   for (const [index, transaction] of transactions.entries()) {
     if (room?.expired() === true) break;
     const refusal = fits(transaction, contents.header.gasLimit - gasUsed, room === null ? null : room.bytes - bytes);
-    const outcome = refusal ?? (await runOne(machine, block, transaction, gasUsed));
+    const outcome = refusal ?? (await runOne(machine, block, contents.header, transaction, gasUsed));
     if (!outcome.ok) {
       if (room === null) return fault(outcome.code, `block.transactions[${index}]: ${outcome.message}`, { index });
       left.push({ hash: transaction.hash, fault: outcome });
@@ -107,12 +108,16 @@ function fits(transaction: Transaction, gasLeft: bigint, bytesLeft: number | nul
 async function runOne(
   machine: Machine,
   block: ReturnType<typeof executionBlock>,
+  header: ExecutionHeader,
   transaction: Transaction,
   blockGasUsed: bigint,
 ): Promise<Result<Outcome>> {
   const failure = machine.failure?.() ?? null;
   if (failure !== null) throw failure;
   try {
+    const pending = applyTransaction(machine, block, header, transaction);
+    const applied = pending instanceof Promise ? await pending : pending;
+    if (applied !== null) return success({ ...applied, contractAddress: null });
     const result = await runTransaction(machine, block, typedTransaction(machine.common, transaction), blockGasUsed);
     return success({
       status: result.execResult.exceptionError === undefined ? 1 : 0,

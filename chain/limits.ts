@@ -72,6 +72,8 @@ export const DEFAULT_LIMITS: ChainLimits = {
 
 /** Blocks whose receipts are checked against their roots when the database is opened. */
 export const OPEN_CHECK_BLOCKS = 128;
+/** EIP-3529: at most a fifth of the gas comes back. */
+export const REFUND_QUOTIENT = 5n;
 /** Bytes of init code, EIP-3860. */
 export const INIT_CODE_BYTES = 49_152;
 /** Gas of a system call, EIP-4788. */

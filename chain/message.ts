@@ -24,7 +24,7 @@ import type { ChainLimits } from './limits.ts';
 import { evmAddress, executionBlock, type Machine, rawLogs } from './evm.ts';
 import { settle } from './execute.ts';
 import { floorGas, intrinsicGas } from './gas.ts';
-import { TRACE_STEPS } from './limits.ts';
+import { REFUND_QUOTIENT, TRACE_STEPS } from './limits.ts';
 import { revertReason } from './revert-reason.ts';
 import type { StateJournal, StateSource } from './state-journal.ts';
 
@@ -226,9 +226,6 @@ function touchedList(machine: Machine): AccessListItem[] {
   }
   return out.sort((a, b) => (a.address < b.address ? -1 : 1));
 }
-
-/** EIP-3529: at most a fifth of the gas comes back. */
-export const REFUND_QUOTIENT = 5n;
 
 function finish(result: EVMResult, owed: bigint, floor: bigint, request: CallRequest): Omit<Ran, 'list'> {
   const { execResult } = result;

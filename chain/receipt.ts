@@ -34,7 +34,12 @@ function addToBloom(bloom: Uint8Array, entry: Uint8Array): void {
   }
 }
 
+/** Of most receipts. Never written to. */
+const NO_BLOOM = new Uint8Array(BLOOM_BYTES);
+const NO_BLOOM_HEX = toHex(NO_BLOOM);
+
 export function logsBloom(logs: readonly RawLog[]): Uint8Array {
+  if (logs.length === 0) return NO_BLOOM;
   const bloom = new Uint8Array(BLOOM_BYTES);
   for (const log of logs) {
     addToBloom(bloom, fromHex(log.address));
@@ -53,7 +58,10 @@ export function bloomMayHold(bloom: Hex, entry: Hex): boolean {
 
 export function orBlooms(blooms: readonly Uint8Array[]): Uint8Array {
   const out = new Uint8Array(BLOOM_BYTES);
-  for (const bloom of blooms) for (let i = 0; i < BLOOM_BYTES; i++) out[i] = (out[i] as number) | (bloom[i] as number);
+  for (const bloom of blooms) {
+    if (bloom === NO_BLOOM) continue;
+    for (let i = 0; i < BLOOM_BYTES; i++) out[i] = (out[i] as number) | (bloom[i] as number);
+  }
   return out;
 }
 
@@ -110,7 +118,7 @@ export function receiptViews(block: BlockRecord, outcomes: readonly Outcome[]): 
       effectiveGasPrice: effectiveGasPrice(tx, block.header.baseFeePerGas),
       contractAddress: outcome.contractAddress,
       logs,
-      logsBloom: toHex(logsBloom(outcome.logs)),
+      logsBloom: outcome.logs.length === 0 ? NO_BLOOM_HEX : toHex(logsBloom(outcome.logs)),
       ...(outcome.blobGas === undefined ? {} : { blobGas: outcome.blobGas }),
       ...(outcome.stateRoot === undefined ? {} : { stateRoot: outcome.stateRoot }),
     };

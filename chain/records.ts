@@ -53,7 +53,8 @@ const CHECKSUM_BYTES = 4;
 export function protect(rowKey: Uint8Array, value: Uint8Array): Uint8Array {
   const out = new Uint8Array(value.length + CHECKSUM_BYTES);
   out.set(value);
-  new DataView(out.buffer).setUint32(value.length, crc32(value, crc32(rowKey)));
+  const sum = crc32(value, crc32(rowKey));
+  for (let i = 0; i < CHECKSUM_BYTES; i++) out[value.length + i] = sum >>> (24 - 8 * i);
   return out;
 }
 

@@ -10,8 +10,8 @@ import type { Address, CallOutcome, CallRequest, Hash, Header, RawLog, Transacti
 import { evmAddress, executionBlock, type Machine, rawLogs } from './evm.ts';
 import { settle } from './execute.ts';
 import { floorGas, intrinsicGas } from './gas.ts';
-import { INIT_CODE_BYTES } from './limits.ts';
-import { REFUND_QUOTIENT, warm, ZERO_ADDRESS } from './message.ts';
+import { INIT_CODE_BYTES, REFUND_QUOTIENT } from './limits.ts';
+import { warm, ZERO_ADDRESS } from './message.ts';
 import { revertReason } from './revert-reason.ts';
 import { createdAddress, type Unsigned, unsignedTransaction } from './transaction.ts';
 import { type IndexedLog, type LogCounter, watchTransfers } from './transfer-logs.ts';

@@ -97,8 +97,23 @@ export class StateJournal implements StateManagerInterface {
     return account;
   }
 
+  /** The same without waiting; undefined when the source would have to wait (states before the head). */
+  accountNow(address: Address): AccountRecord | null | undefined {
+    const written = this.#accounts.get(address);
+    if (written !== undefined) return written;
+    const read = this.#readAccounts.get(address);
+    if (read !== undefined) return read;
+    const account = this.#source.account(address);
+    if (account instanceof Promise) return undefined;
+    this.#readAccounts.set(address, account);
+    return account;
+  }
+
   setAccount(address: Address, account: AccountRecord | null): void {
-    this.#undo.push({ kind: 'account', address, before: this.#accounts.get(address) });
+    // Outside every checkpoint there is nothing to go back to.
+    if (this.#marks.length > 0) {
+      this.#undo.push({ kind: 'account', address, before: this.#accounts.get(address) });
+    }
     this.#accounts.set(address, account);
   }
 

@@ -6,6 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Level } from 'level';
 import { toHex } from '../base/bytes.ts';
+import { check } from '../base/check.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import { protect, unprotect } from './records.ts';
 
@@ -26,7 +27,14 @@ class DatabaseDamage extends Error {
   override readonly name = 'DatabaseDamage';
 }
 
-type Database = Level<Uint8Array, Uint8Array> & { getSync(key: Uint8Array): Uint8Array | undefined };
+type Operation =
+  | Readonly<{ type: 'put'; key: Uint8Array; value: Uint8Array }>
+  | Readonly<{ type: 'del'; key: Uint8Array }>;
+/** `_batch` is what batch() calls once it has copied and encoded each row, which bytes need not be. */
+type Database = Level<Uint8Array, Uint8Array> & {
+  getSync(key: Uint8Array): Uint8Array | undefined;
+  _batch(operations: readonly Operation[], options: Readonly<{ sync: boolean }>): Promise<void>;
+};
 
 /** Rows fetched at once by a scan. */
 const SCAN_ROWS = 1_000;
@@ -102,11 +110,13 @@ export class Store {
    * after a full disk LevelDB acknowledges writes that are gone when it is opened again. */
   async write(rows: readonly Row[]): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
-    const operations = rows.map(([key, value]) =>
-      value === null ? ({ type: 'del', key } as const) : ({ type: 'put', key, value: protect(key, value) } as const),
-    );
     try {
-      await this.#level.batch(operations, { sync: true } as object);
+      check(this.#level.status === 'open', 'database: it is closed');
+      const operations = rows.map(([key, value]): Operation => {
+        check(key.length > 0, 'database: a row has no key');
+        return value === null ? { type: 'del', key } : { type: 'put', key, value: protect(key, value) };
+      });
+      await this.#level._batch(operations, { sync: true });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw this.fail(new Error(`database: write failed (${reason}); the node must stop`, { cause: error }));

@@ -2,7 +2,7 @@
 
 import { concat, fromHex, type Hex, toHex, u256be } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
-import { addressOf, secp256k1 } from '../base/keys.ts';
+import { secp256k1 } from '../base/keys.ts';
 import type { AccessListItem, Address, Authorization, Transaction } from './api.ts';
 import { keccak256 } from './keccak.ts';
 import { decodeRlp, encodeRlp, type Item, ListReader, minimal } from './rlp.ts';
@@ -198,7 +198,7 @@ function legacyParity(fields: Fields): number {
 
 function recover(digest: Uint8Array, r: bigint, s: bigint, parity: number): Address | null {
   const key = secp256k1.recover(digest, concat(u256be(r), u256be(s)), parity);
-  return key === null ? null : addressOf(key);
+  return key === null ? null : toHex(keccak256(key.subarray(1)).subarray(12));
 }
 
 /** A transaction without a signature, as simulated blocks hold them: v, r and s are 0. Types 0, 2 and 3. */

@@ -1,7 +1,7 @@
 // Owns Merkle Patricia tries kept by path: insert, delete, prove, and one hashing pass that names what changed on disk.
 // Nodes are persistent: a changed path is copied, so any number of candidate blocks stand on one parent.
 
-import { equal, type Hex, toHex } from '../base/bytes.ts';
+import { concat, equal, type Hex, toHex } from '../base/bytes.ts';
 import { check, present } from '../base/check.ts';
 import { keccak256 } from './keccak.ts';
 import { decodeRlp, encodeRlp, minimal } from './rlp.ts';
@@ -206,9 +206,13 @@ function sealNode(node: Node, path: Uint8Array, writes: Map<string, Uint8Array |
   if (node.kind === 'branch') {
     for (let i = 0; i < 16; i++) {
       const child = node.children[i];
-      if (child != null && child.ref === null) sealNode(child, Uint8Array.of(...path, i), writes);
+      if (child == null || child.ref !== null) continue;
+      const below = new Uint8Array(path.length + 1);
+      below.set(path);
+      below[path.length] = i;
+      sealNode(child, below, writes);
     }
-  } else if (node.kind === 'extension') sealNode(node.child, Uint8Array.of(...path, ...node.key), writes);
+  } else if (node.kind === 'extension') sealNode(node.child, concat(path, node.key), writes);
   const rlp = encodeNode(node);
   node.ref = referenceOf(rlp);
   const id = pathId(path);

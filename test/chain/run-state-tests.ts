@@ -10,7 +10,7 @@ const SLOW = ['vmPerformance', 'stQuadraticComplexity', 'stAttackTest', 'stZeroK
 if (directory === null) {
   process.stdout.write('no state tests found: set STATE_TESTS_DIR\n');
 } else {
-  const tally: Tally = { passed: 0, skipped: [], failed: [] };
+  const tally: Tally = { passed: 0, alone: 0, skipped: [], failed: [] };
   for (const bundle of bundles(directory)) {
     if (only === undefined ? SLOW.some((name) => bundle.includes(name)) : !bundle.includes(only)) continue;
     const before = tally.passed;
@@ -20,7 +20,7 @@ if (directory === null) {
   for (const line of tally.skipped) process.stdout.write(`skipped ${line}\n`);
   for (const line of tally.failed) process.stdout.write(`FAILED ${line}\n`);
   process.stdout.write(
-    `state tests: ${tally.passed} passed, ${tally.failed.length} failed, ${tally.skipped.length} skipped\n`,
+    `state tests: ${tally.passed} passed (${tally.alone} without the library's frame), ${tally.failed.length} failed, ${tally.skipped.length} skipped\n`,
   );
   process.exitCode = tally.failed.length === 0 ? 0 : 1;
 }
