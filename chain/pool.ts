@@ -17,8 +17,60 @@ export type PoolState = Readonly<{
 }>;
 
 type Entry = Readonly<{ transaction: Transaction; cost: bigint; addedMs: number }>;
-/** A sender's transactions by nonce, ascending. */
-type Queue = Map<number, Entry>;
+/** A sender's transactions by nonce, ascending, with sums that spare admission a walk over them. */
+class Queue {
+  #entries = new Map<number, Entry>();
+  /** What all of them together may cost. */
+  cost = 0n;
+  /** Highest nonce; -1 when empty. */
+  last = -1;
+  /** How many follow the account's nonce without a gap; it is counted again after a change in the middle. */
+  #run: Readonly<{ nonce: number; length: number }> | null = null;
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(nonce: number): Entry | undefined {
+    return this.#entries.get(nonce);
+  }
+
+  values(): IterableIterator<Entry> {
+    return this.#entries.values();
+  }
+
+  put(entry: Entry): void {
+    const { nonce } = entry.transaction;
+    this.#entries.set(nonce, entry);
+    this.cost += entry.cost;
+    const run = this.#run;
+    if (nonce < this.last) {
+      this.#entries = new Map([...this.#entries].sort(([a], [b]) => a - b));
+      this.#run = null;
+    } else {
+      this.last = nonce;
+      if (run !== null && nonce === run.nonce + run.length) this.#run = { ...run, length: run.length + 1 };
+    }
+  }
+
+  delete(nonce: number): void {
+    const entry = this.#entries.get(nonce);
+    if (entry === undefined) return;
+    this.#entries.delete(nonce);
+    this.cost -= entry.cost;
+    this.#run = null;
+    if (nonce === this.last) this.last = [...this.#entries.keys()].at(-1) ?? -1;
+  }
+
+  /** How many can run from the account's nonce on. */
+  executable(nonce: number): number {
+    if (this.#run?.nonce === nonce) return this.#run.length;
+    let length = 0;
+    while (this.#entries.has(nonce + length)) length++;
+    this.#run = { nonce, length };
+    return length;
+  }
+}
 
 /** The pool with what only the chain may do to it. */
 export type OwnedPool = TransactionPool & Readonly<{ revalidate(included: readonly Transaction[]): void }>;
@@ -35,10 +87,6 @@ function tipCap(tx: Transaction): bigint {
 function outbids(next: Transaction, old: Transaction, percent: number): boolean {
   const enough = (a: bigint, b: bigint) => a * 100n >= b * BigInt(100 + percent);
   return enough(feeCap(next), feeCap(old)) && enough(tipCap(next), tipCap(old)) && feeCap(next) > feeCap(old);
-}
-
-function sorted(queue: Queue): Queue {
-  return new Map([...queue].sort(([a], [b]) => a - b));
 }
 
 /** EIP-7702: an account whose code only names a delegate still signs. */
@@ -134,7 +182,7 @@ class Pool {
 
   #place(entry: Entry, account: AccountRecord): Fault | null {
     const { transaction: tx } = entry;
-    const queue = this.#queues.get(tx.from) ?? new Map<number, Entry>();
+    const queue = this.#queues.get(tx.from) ?? new Queue();
     const old = queue.get(tx.nonce);
     if (old !== undefined) {
       if (!outbids(tx, old.transaction, this.#limits.poolPriceBump))
@@ -146,20 +194,18 @@ class Pool {
       if (full !== null) return full;
     }
     // #drop may have removed an emptied queue from the map, so it is looked up again.
-    const target = this.#queues.get(tx.from) ?? new Map<number, Entry>();
-    const last = [...target.keys()].at(-1) ?? -1;
-    target.set(tx.nonce, entry);
-    this.#queues.set(tx.from, tx.nonce > last ? target : sorted(target));
+    const target = this.#queues.get(tx.from) ?? new Queue();
+    target.put(entry);
+    this.#queues.set(tx.from, target);
     this.#byHash.set(tx.hash, entry);
     this.#bytes += tx.raw.length;
     return null;
   }
 
   #refuseCount(tx: Transaction, queue: Queue, account: AccountRecord): Fault | null {
-    const { executable } = this.#split(queue, account);
-    const next = Number(account.nonce) + executable.length;
-    const isExecutable = tx.nonce <= next;
-    const used = isExecutable ? executable.length : queue.size - executable.length;
+    const executable = queue.executable(Number(account.nonce));
+    const isExecutable = tx.nonce <= Number(account.nonce) + executable;
+    const used = isExecutable ? executable : queue.size - executable;
     const limit = isExecutable ? this.#limits.poolExecutablePerAccount : this.#limits.poolQueuedPerAccount;
     if (used >= limit) return fault('accountLimit', `account limit exceeded: ${limit} transactions`, { limit });
     if (!isExecutable && this.status().queued >= this.#limits.poolQueuedTransactions)
@@ -169,8 +215,7 @@ class Pool {
 
   /** All of a sender's transactions together must be payable. */
   #refuseSpending(entry: Entry, queue: Queue, account: AccountRecord): Fault | null {
-    let queued = 0n;
-    for (const other of queue.values()) queued += other.cost;
+    const queued = queue.cost;
     const overshot = queued + entry.cost - account.balance;
     if (overshot <= 0n) return null;
     return fault(
@@ -184,7 +229,7 @@ class Pool {
     while (this.#byHash.size >= this.#limits.poolTransactions || this.#bytes + tx.raw.length > this.#limits.poolBytes) {
       let cheapest: Entry | null = null;
       for (const queue of this.#queues.values()) {
-        const last = [...queue.values()].at(-1);
+        const last = queue.get(queue.last);
         if (last !== undefined && (cheapest === null || tipCap(last.transaction) < tipCap(cheapest.transaction)))
           cheapest = last;
       }
@@ -208,8 +253,8 @@ class Pool {
     const executable: Transaction[] = [];
     const waiting: Transaction[] = [];
     let next = Number(account.nonce);
-    for (const [nonce, { transaction }] of queue) {
-      if (nonce === next) {
+    for (const { transaction } of queue.values()) {
+      if (transaction.nonce === next) {
         executable.push(transaction);
         next++;
       } else waiting.push(transaction);
@@ -218,7 +263,11 @@ class Pool {
   }
 
   #splitOf(address: Address): Readonly<{ executable: Transaction[]; waiting: Transaction[] }> {
-    return this.#split(this.#queues.get(address) ?? new Map(), this.#state.account(address) ?? EMPTY_ACCOUNT);
+    return this.#split(this.#queues.get(address) ?? new Queue(), this.#state.account(address) ?? EMPTY_ACCOUNT);
+  }
+
+  #executableOf(address: Address): number {
+    return this.#queues.get(address)?.executable(Number(this.#state.account(address)?.nonce ?? 0n)) ?? 0;
   }
 
   get(hash: Hash): Transaction | null {
@@ -226,7 +275,7 @@ class Pool {
   }
 
   pendingNonce(address: Address): number {
-    return Number(this.#state.account(address)?.nonce ?? 0n) + this.#splitOf(address).executable.length;
+    return Number(this.#state.account(address)?.nonce ?? 0n) + this.#executableOf(address);
   }
 
   content(): Readonly<{ pending: PoolContent; queued: PoolContent }> {
@@ -242,7 +291,7 @@ class Pool {
 
   status(): Readonly<{ pending: number; queued: number; bytes: number }> {
     let pending = 0;
-    for (const address of this.#queues.keys()) pending += this.#splitOf(address).executable.length;
+    for (const address of this.#queues.keys()) pending += this.#executableOf(address);
     return { pending, queued: this.#byHash.size - pending, bytes: this.#bytes };
   }
 
@@ -300,10 +349,11 @@ class Pool {
     const gasLimit = this.#state.gasLimit();
     for (const [address, queue] of [...this.#queues]) {
       const account = this.#state.account(address) ?? EMPTY_ACCOUNT;
-      for (const entry of [...queue.values()]) {
-        const { nonce, gas } = entry.transaction;
-        if (nonce < Number(account.nonce) || entry.cost > account.balance || gas > gasLimit) this.#drop(entry);
-      }
+      const stale = [...queue.values()].filter(
+        ({ transaction: { nonce, gas }, cost }) =>
+          nonce < Number(account.nonce) || cost > account.balance || gas > gasLimit,
+      );
+      for (const entry of stale) this.#drop(entry);
     }
   }
 }

@@ -11,7 +11,7 @@ import { validatorSet, validatorSetHash } from '../consensus/validator-set.ts';
 import type { AuthoritySets } from './authority-sets.ts';
 import type { Clock } from './clock.ts';
 import type { ConsensusBlocks } from './consensus-options.ts';
-import { BUILD_BUDGET_MS } from './limits.ts';
+import { BUILD_ALONE_MS, BUILD_BUDGET_MS } from './limits.ts';
 import type { Logger } from './logger.ts';
 
 const refuse = (field: string, why: string): Fault => fault('block', `block ${field}: ${why}`, { field });
@@ -90,6 +90,7 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
         parent.header.number === 0 ? new Uint8Array(0) : await chain.certificate(parent.header.number);
       if (certificate === null) return fault('build', 'the certificate of the head is missing');
       const baseFee = chain.nextBaseFee();
+      const isAlone = (await sets.addresses(height)).length === 1;
       const started = clock.monotonic();
       const candidate = await chain.buildBlock({
         timestamp,
@@ -99,7 +100,7 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
         parentCertificate: certificate,
         nextSetHash: toHex(validatorSetHash(await sets.addresses(height + 1))),
         transactions: chain.pool.select({ baseFee, gasLimit: parent.header.gasLimit }),
-        budget: { budgetMs: BUILD_BUDGET_MS, now: () => clock.monotonic() - started },
+        budget: { budgetMs: isAlone ? BUILD_ALONE_MS : BUILD_BUDGET_MS, now: () => clock.monotonic() - started },
       });
       if (!candidate.ok) return candidate;
       for (const { hash, fault: reason } of candidate.value.left) {

@@ -46,8 +46,11 @@ export const ROUNDS_KEPT = 2;
 export const AUDIT_RETRY_BLOCKS = 5;
 /** Tries of an audit before it is given as unavailable. */
 export const AUDIT_TRIES = 3;
-/** Milliseconds a proposer spends on executing transactions of its block. */
+/** Milliseconds a proposer spends on executing transactions of its block. The others execute it too, after it, before their
+ * proposal timer of 1,000 ms ends: twice this and the roots must fit, on machines half as fast. */
 export const BUILD_BUDGET_MS = 250;
+/** The same where one authority decides alone and nobody waits for its proposal: roots and votes need the rest of a second. */
+export const BUILD_ALONE_MS = 600;
 /** Rounds the API remembers in detail. */
 export const HISTORY_ROUNDS = 10_000;
 /** Tokens of one answer that may wait to be read. */
