@@ -77,6 +77,7 @@ function nextRight(right: PackedRight, wanted: PackedRight, { op, outputs }: Ins
 }
 
 const USES_SCRATCH: ReadonlySet<Op> = new Set<Op>([
+  'rmsNormGradGain',
   'linear',
   'linearGradX',
   'linearGradW',
@@ -127,8 +128,9 @@ function operandsOf(
     case 'rmsNorm':
       return [...ins, ...outs, dim(a, 0), dim(a, 1), floatBits(attrs.eps ?? 0)];
     case 'rmsNormGradX':
-    case 'rmsNormGradGain':
       return [...ins, ...outs, dim(a, 0), dim(a, 1)];
+    case 'rmsNormGradGain':
+      return [...ins, ...outs, dim(a, 0), dim(a, 1), scratch()];
     case 'linear': {
       const [t, k, n] = [dim(a, 0), dim(a, 1), dim(b, 1)];
       const place = kept.places.get(b ?? -1);

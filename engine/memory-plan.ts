@@ -1,4 +1,4 @@
-// Owns where tensors lie in the arena: state first, then inputs and outputs, then temps sharing space by liveness, then
+// Owns where tensors lie in the arena: state first, inputs and outputs, then temps sharing space by liveness, then
 // scratch. Every offset is a multiple of 64 bytes. What scratch holds inside is lower.ts and the kernels.
 
 import { present } from '../base/check.ts';
@@ -21,6 +21,8 @@ const ATTENTION_ROWS = 16;
 const DECODE_HEADS = 8;
 /** Elements of one partial sum of gradNorm (kernel-spec.md, reductions). */
 const SUM_CHUNK = 4096;
+/** Rows of one partial sum of rmsNormGradGain; likewise. */
+const GAIN_ROWS = 64;
 
 export const roundUp = (value: number, unit: number): number => Math.ceil(value / unit) * unit;
 
@@ -51,11 +53,50 @@ export function planMemory(parts: ProgramParts, dims: readonly Dims[]): Result<M
 }
 
 type Life = Readonly<{ id: number; first: number; last: number }>;
+type Placed = Readonly<{ offsets: ReadonlyMap<number, number>; end: number }>;
 type Block = { start: number; size: number };
 
-/** First fit in order of first use, over a list of free blocks kept sorted and merged. Returns the end of all temps. */
+/** What placing by size may cost beyond first fit, as a share of the temps. */
+const MOST_EXTRA = 1 / 8;
+
+/**
+ * Places temps in order of first use; returns their end. Places of one size keep the split of rows among threads: a thread
+ * then writes where it wrote before, not over lines in the caches of another. Where that costs too much, first fit.
+ */
 function placeTemps(parts: ProgramParts, sizes: readonly number[], offsets: number[], base: number): number {
   const lives = temporaryLives(parts);
+  const [bySize, tight] = [placeBySize(lives, sizes, base), placeTightly(lives, sizes, base)];
+  const { offsets: chosen, end } = bySize.end - base <= (1 + MOST_EXTRA) * (tight.end - base) ? bySize : tight;
+  for (const [id, offset] of chosen) offsets[id] = offset;
+  return end;
+}
+
+/** Each in a place that a temp of the same size has left, else behind all others. */
+function placeBySize(lives: readonly Life[], sizes: readonly number[], base: number): Placed {
+  const offsets = new Map<number, number>();
+  const free = new Map<number, number[]>();
+  const live: Life[] = [];
+  let end = base;
+  for (const life of lives) {
+    for (let i = live.length - 1; i >= 0; i--) {
+      const { id, last } = present(live[i], 'live temp');
+      if (last >= life.first) continue;
+      live.splice(i, 1);
+      const size = sizes[id] ?? 0;
+      free.set(size, [...(free.get(size) ?? []), offsets.get(id) ?? 0]);
+    }
+    const size = sizes[life.id] ?? 0;
+    const left = free.get(size)?.pop();
+    offsets.set(life.id, left ?? end);
+    if (left === undefined) end += size;
+    live.push(life);
+  }
+  return { offsets, end };
+}
+
+/** First fit, over a list of free blocks kept sorted and merged. */
+function placeTightly(lives: readonly Life[], sizes: readonly number[], base: number): Placed {
+  const offsets = new Map<number, number>();
   const free: Block[] = [{ start: base, size: Number.MAX_SAFE_INTEGER - base }];
   const live: Life[] = [];
   let end = base;
@@ -64,19 +105,19 @@ function placeTemps(parts: ProgramParts, sizes: readonly number[], offsets: numb
       const other = present(live[i], 'live temp');
       if (other.last >= life.first) continue;
       live.splice(i, 1);
-      release(free, { start: offsets[other.id] ?? 0, size: sizes[other.id] ?? 0 });
+      release(free, { start: offsets.get(other.id) ?? 0, size: sizes[other.id] ?? 0 });
     }
     const size = sizes[life.id] ?? 0;
     const at = free.findIndex((block) => block.size >= size);
     const block = present(free[at], 'free block');
-    offsets[life.id] = block.start;
+    offsets.set(life.id, block.start);
     end = Math.max(end, block.start + size);
     block.start += size;
     block.size -= size;
     if (block.size === 0) free.splice(at, 1);
     live.push(life);
   }
-  return end;
+  return { offsets, end };
 }
 
 function temporaryLives({ tensors, instructions }: ProgramParts): readonly Life[] {
@@ -119,9 +160,11 @@ function attentionSlots(groups: number): number {
 }
 
 function scratchBytes({ op, inputs, attrs }: Instruction, dims: Dims, parts: ProgramParts): number {
-  const { T = 0, K = 0, N = 0, Q = 0, C = 0, P = 0, R = 0 } = dims;
+  const { T = 0, D = 0, K = 0, N = 0, Q = 0, C = 0, P = 0, R = 0 } = dims;
   const { batch = 0, seq = 0, kvHeads = 0 } = attrs;
   switch (op) {
+    case 'rmsNormGradGain':
+      return roundUp(4 * Math.ceil(T / GAIN_ROWS) * D, ALIGNMENT);
     case 'linear':
       return packedBytes(T, K) + packedBytes(N, K);
     case 'linearGradX':

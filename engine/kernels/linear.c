@@ -135,8 +135,10 @@ INLINE __m512i whole_tile(const packed *restrict a, const packed *restrict b, in
 static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t depth, int64_t columns, float *out) {
   int64_t groups = groups_of(depth), a_panels = (rows + PANEL_A - 1) / PANEL_A, b_panels = (columns + PANEL_B - 1) / PANEL_B;
   int64_t a_lo = 0, a_hi = a_panels, b_lo = 0, b_hi = b_panels;
-  if (b_panels * PANEL_B >= rows) share(ctx, b_panels, 1, &b_lo, &b_hi);
-  else share(ctx, a_panels, 1, &a_lo, &a_hi);
+  // By rows where that is about as even as by columns: the thread then reads these rows again in what follows.
+  int64_t by_rows = (a_panels + ctx->count - 1) / ctx->count * b_panels, by_columns = (b_panels + ctx->count - 1) / ctx->count * a_panels;
+  if (by_rows <= by_columns + by_columns / 8) share(ctx, a_panels, 1, &a_lo, &a_hi);
+  else share(ctx, b_panels, 1, &b_lo, &b_hi);
   int64_t block = (256 << 10) / (groups * PANEL_A * DEPTH * (int64_t)sizeof(packed));
   if (block < 4) block = 4;
   int32_t worst = 0;
@@ -209,8 +211,21 @@ static void k_linear_grad_x(Context *ctx, const int32_t *w) {
 static void k_linear_grad_w(Context *ctx, const int32_t *w) {
   int64_t T = w[4], K = w[5], N = w[6];
   Packed a = packed_at(ctx, w[8], K, T), b = packed_at(ctx, w[9], N, T);
-  if (!w[10]) pack_columns(ctx, at(ctx, w[0]), T, K, 0, NEAREST, a);
-  pack_columns(ctx, at(ctx, w[1]), T, N, 1, noise_of(at(ctx, w[2]), w[7], 2, N), b);
+  Noise noise = noise_of(at(ctx, w[2]), w[7], 2, N);
+  if (ctx->count == 1) {
+    if (!w[10]) pack_columns(ctx, at(ctx, w[0]), T, K, 0, NEAREST, a);
+    pack_columns(ctx, at(ctx, w[1]), T, N, 1, noise, b);
+  } else {
+    ByRows left = by_rows(ctx, at(ctx, w[0]), T, K, a), right = by_rows(ctx, at(ctx, w[1]), T, N, b);
+    if (!w[10]) clear_columns(ctx, left);
+    clear_columns(ctx, right);
+    barrier(ctx);
+    if (!w[10]) amax_columns(left);
+    amax_columns(right);
+    barrier(ctx);
+    if (!w[10]) pack_by_rows(ctx, left, 0, NEAREST);
+    pack_by_rows(ctx, right, 1, noise);
+  }
   barrier(ctx);
   product(ctx, a, b, K, T, N, at(ctx, w[3]));
 }

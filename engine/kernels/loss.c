@@ -94,9 +94,10 @@ static void k_grad_norm(Context *ctx, const int32_t *w) {
   int64_t tensors = w[2], chunk = 0;
   for (int64_t i = 0; i < tensors; i++) {
     const float *g = at(ctx, w[3 + 2 * i]);
-    int64_t n = w[4 + 2 * i];
-    for (int64_t j = 0; j < n; j += SUM_CHUNK, chunk++)
-      if (chunk % ctx->count == ctx->index) partial[chunk] = dot16(g + j, g + j, n - j < SUM_CHUNK ? n - j : SUM_CHUNK);
+    int64_t n = w[4 + 2 * i], lo, hi;
+    share(ctx, n, SUM_CHUNK, &lo, &hi);
+    for (int64_t j = lo; j < hi; j += SUM_CHUNK) partial[chunk + j / SUM_CHUNK] = dot16(g + j, g + j, hi - j < SUM_CHUNK ? hi - j : SUM_CHUNK);
+    chunk += (n + SUM_CHUNK - 1) / SUM_CHUNK;
   }
   barrier(ctx);
   if (ctx->index != 0) return;

@@ -100,55 +100,52 @@ INLINE void pack_rows512(Context *ctx, const float *src, int64_t rows, int64_t d
   }
 }
 
+INLINE void amax_columns512(const Columns *c, int64_t c0, int32_t *most) {
+  __m512i greatest[4];
+  for (int v = 0; v < 4; v++) greatest[v] = _mm512_setzero_si512();
+  for (int64_t r = c->from; r < c->to; r++)
+    for (int v = 0; v < 4; v++)
+      greatest[v] = _mm512_max_epi32(greatest[v], _mm512_and_si512(_mm512_maskz_loadu_epi32(first_lanes(c->columns - c0 - 16 * v), c->src + r * c->columns + c0 + 16 * v), _mm512_set1_epi32(0x7fffffff)));
+  for (int v = 0; v < 4; v++) _mm512_storeu_si512(most + 16 * v, greatest[v]);
+}
+
 // Columns c0 .. c0 + 63 by four vectors; a word holds four values of a column.
-INLINE void pack_columns512(Context *ctx, const float *src, int64_t depth, int64_t columns, const int width, const int offset, Noise plain, Packed to) {
+INLINE void quantize_columns512(const Columns *c, int64_t c0, const int width, const int offset, Noise plain, const float *reciprocal, Packed to, int32_t *sums) {
   Noise512 noise = noise512_of(plain);
-  int64_t groups = groups_of(depth), lo, hi;
+  int64_t groups = groups_of(c->depth), columns = c->columns;
   const __m512i ones = _mm512_set1_epi8(1), byte = _mm512_set1_epi32(255), flip = _mm512_set1_epi32(offset ? (int32_t)OFFSET_WORD : 0);
-  share(ctx, columns, COLUMN_BLOCK, &lo, &hi);
-  for (int64_t c0 = lo; c0 < hi; c0 += COLUMN_BLOCK) {
-    __mmask16 mask[4];
-    __m512 inverse[4];
-    __m512i most[4], sum[4];
-    for (int v = 0; v < 4; v++) {
-      mask[v] = first_lanes(columns - c0 - 16 * v);
-      most[v] = sum[v] = _mm512_setzero_si512();
-    }
-    for (int64_t r = 0; r < depth; r++)
-      for (int v = 0; v < 4; v++)
-        most[v] = _mm512_max_epi32(most[v], _mm512_and_si512(_mm512_maskz_loadu_epi32(mask[v], src + r * columns + c0 + 16 * v), _mm512_set1_epi32(0x7fffffff)));
-    for (int v = 0; v < 4; v++) {
-      int32_t bits[16];
-      float reciprocal[16];
-      _mm512_storeu_si512(bits, most[v]);
-      for (int i = 0; i < 16; i++) scale_of(ctx, bits[i], &to.scales[c0 + 16 * v + i], &reciprocal[i]);
-      inverse[v] = _mm512_loadu_ps(reciprocal);
-    }
-    u32_alias *put = (u32_alias *)(to.values + c0 / width * (groups * width * DEPTH));
-    for (int64_t g = 0; g < groups; g++, put += width) {
-      __m512i words[4] = {flip, flip, flip, flip};
-#pragma GCC unroll 4
-      for (int d = 0; d < DEPTH; d++) {
-        int64_t r = g * DEPTH + d;
-        if (r >= depth) break;
-        const float *from = src + r * columns + c0;
-        for (int half = 0; half < 2; half++) {
-          __m512 x[2] = {_mm512_maskz_loadu_ps(mask[2 * half], from + 32 * half), _mm512_maskz_loadu_ps(mask[2 * half + 1], from + 32 * half + 16)};
-          __m512i q[2];
-          quantize512(x, inverse + 2 * half, &noise, r, c0 + 32 * half, q);
-          for (int i = 0; i < 2; i++) words[2 * half + i] = _mm512_xor_si512(words[2 * half + i], _mm512_slli_epi32(_mm512_and_si512(q[i], byte), 8 * d));
-        }
-      }
-      for (int v = 0; v < 4; v++) {
-        if (!offset) sum[v] = _mm512_dpbusd_epi32(sum[v], ones, words[v]);
-        if (width == 32) {
-          _mm512_storeu_si512(put + v / 2 * groups * width + v % 2 * 16, words[v]);
-        } else {
-          _mm256_storeu_si256((__m256i_u *)(put + 2 * v * groups * width), _mm512_castsi512_si256(words[v]));
-          _mm256_storeu_si256((__m256i_u *)(put + (2 * v + 1) * groups * width), _mm512_extracti64x4_epi64(words[v], 1));
-        }
-      }
-    }
-    for (int v = 0; v < 4; v++) _mm512_storeu_si512(to.sums + c0 + 16 * v, sum[v]);
+  __mmask16 mask[4];
+  __m512 inverse[4];
+  __m512i sum[4];
+  for (int v = 0; v < 4; v++) {
+    mask[v] = first_lanes(columns - c0 - 16 * v);
+    inverse[v] = _mm512_loadu_ps(reciprocal + 16 * v);
+    sum[v] = _mm512_setzero_si512();
   }
+  u32_alias *put = (u32_alias *)(to.values + c0 / width * (groups * width * DEPTH)) + c->from / DEPTH * width;
+  for (int64_t g = c->from / DEPTH; g < groups_of(c->to); g++, put += width) {
+    __m512i words[4] = {flip, flip, flip, flip};
+#pragma GCC unroll 4
+    for (int d = 0; d < DEPTH; d++) {
+      int64_t r = g * DEPTH + d;
+      if (r >= c->depth) break;
+      const float *from = c->src + r * columns + c0;
+      for (int half = 0; half < 2; half++) {
+        __m512 x[2] = {_mm512_maskz_loadu_ps(mask[2 * half], from + 32 * half), _mm512_maskz_loadu_ps(mask[2 * half + 1], from + 32 * half + 16)};
+        __m512i q[2];
+        quantize512(x, inverse + 2 * half, &noise, r, c0 + 32 * half, q);
+        for (int i = 0; i < 2; i++) words[2 * half + i] = _mm512_xor_si512(words[2 * half + i], _mm512_slli_epi32(_mm512_and_si512(q[i], byte), 8 * d));
+      }
+    }
+    for (int v = 0; v < 4; v++) {
+      if (!offset) sum[v] = _mm512_dpbusd_epi32(sum[v], ones, words[v]);
+      if (width == 32) {
+        _mm512_storeu_si512(put + v / 2 * groups * width + v % 2 * 16, words[v]);
+      } else {
+        _mm256_storeu_si256((__m256i_u *)(put + 2 * v * groups * width), _mm512_castsi512_si256(words[v]));
+        _mm256_storeu_si256((__m256i_u *)(put + (2 * v + 1) * groups * width), _mm512_extracti64x4_epi64(words[v], 1));
+      }
+    }
+  }
+  for (int v = 0; v < 4; v++) _mm512_storeu_si512(sums + 16 * v, sum[v]);
 }

@@ -167,11 +167,19 @@ INLINE void pack_rows_of(Context *ctx, const float *src, int64_t rows, int64_t d
   }
 }
 
-// Greatest sizes of COLUMN_BLOCK columns, as bits.
-static void column_amax(const float *src, int64_t depth, int64_t columns, int64_t n, int32_t *restrict most) {
+// What a thread packs of lines that are columns of src[depth][columns]: rows from..to-1 (from a multiple of DEPTH) of every
+// group of COLUMN_BLOCK lines in lo..hi-1.
+typedef struct {
+  const float *src;
+  int64_t depth, columns, from, to, lo, hi;
+} Columns;
+
+// Greatest sizes of COLUMN_BLOCK columns from c0, as bits.
+INLINE void amax_columns_of(const Columns *c, int64_t c0, int32_t *restrict most) {
+  int64_t n = c->columns - c0 < COLUMN_BLOCK ? c->columns - c0 : COLUMN_BLOCK;
   for (int i = 0; i < COLUMN_BLOCK; i++) most[i] = 0;
-  for (int64_t r = 0; r < depth; r++) {
-    const i32_alias *b = (const i32_alias *)(src + r * columns);
+  for (int64_t r = c->from; r < c->to; r++) {
+    const i32_alias *b = (const i32_alias *)(c->src + r * c->columns + c0);
     if (n == COLUMN_BLOCK)
       for (int i = 0; i < COLUMN_BLOCK; i++) {
         int32_t a = b[i] & 0x7fffffff;
@@ -185,56 +193,50 @@ static void column_amax(const float *src, int64_t depth, int64_t columns, int64_
   }
 }
 
-// Lines are columns of src[depth][columns]; the scale is per column. One group of COLUMN_BLOCK lines at a time.
-INLINE void pack_columns_of(Context *ctx, const float *src, int64_t depth, int64_t columns, const int width, const int offset, Noise noise, Packed to) {
-  int64_t groups = groups_of(depth), lo, hi;
-  share(ctx, columns, COLUMN_BLOCK, &lo, &hi);
-  for (int64_t c0 = lo; c0 < hi; c0 += COLUMN_BLOCK) {
-    int64_t n = columns - c0 < COLUMN_BLOCK ? columns - c0 : COLUMN_BLOCK;
-    int32_t most[COLUMN_BLOCK], sum[COLUMN_BLOCK] = {0};
-    float inverse[COLUMN_BLOCK];
-    column_amax(src + c0, depth, columns, n, most);
-    for (int i = 0; i < COLUMN_BLOCK; i++) scale_of(ctx, most[i], &to.scales[c0 + i], &inverse[i]);
-    u32_alias *put = (u32_alias *)(to.values + c0 / width * (groups * width * DEPTH));
-    for (int64_t g = 0; g < groups; g++, put += width) {
-      int32_t q[DEPTH][COLUMN_BLOCK];
-      uint32_t words[COLUMN_BLOCK];
-      for (int d = 0; d < DEPTH; d++) {
-        int64_t r = g * DEPTH + d;
-        const float *from = src + r * columns + c0;
-        float part[COLUMN_BLOCK] = {0};
-        if (r >= depth) {
-          for (int i = 0; i < COLUMN_BLOCK; i++) q[d][i] = 0;
-          continue;
-        }
-        if (n != COLUMN_BLOCK) {
-          __builtin_memcpy(part, from, n * 4);
-          from = part;
-        }
-        quantize32(from, inverse, &noise, r, c0, q[d]);
-        quantize32(from + 32, inverse + 32, &noise, r, c0 + 32, q[d] + 32);
-        for (int64_t i = n; i < COLUMN_BLOCK; i++) q[d][i] = 0;
-        for (int i = 0; i < COLUMN_BLOCK; i++) sum[i] += q[d][i];
+// Quantizes COLUMN_BLOCK columns from c0 with a reciprocal scale each; `sum` gets the sums of the values.
+INLINE void quantize_columns_of(const Columns *c, int64_t c0, const int width, const int offset, Noise noise, const float *restrict inverse, Packed to, int32_t *restrict sum) {
+  int64_t groups = groups_of(c->depth), n = c->columns - c0 < COLUMN_BLOCK ? c->columns - c0 : COLUMN_BLOCK;
+  u32_alias *put = (u32_alias *)(to.values + c0 / width * (groups * width * DEPTH)) + c->from / DEPTH * width;
+  for (int i = 0; i < COLUMN_BLOCK; i++) sum[i] = 0;
+  for (int64_t g = c->from / DEPTH; g < groups_of(c->to); g++, put += width) {
+    int32_t q[DEPTH][COLUMN_BLOCK];
+    uint32_t words[COLUMN_BLOCK];
+    for (int d = 0; d < DEPTH; d++) {
+      int64_t r = g * DEPTH + d;
+      const float *from = c->src + r * c->columns + c0;
+      float part[COLUMN_BLOCK] = {0};
+      if (r >= c->depth) {
+        for (int i = 0; i < COLUMN_BLOCK; i++) q[d][i] = 0;
+        continue;
       }
-      for (int i = 0; i < COLUMN_BLOCK; i++)
-#if DEPTH == 4
-        words[i] = word_of(q[0][i], q[1][i], q[2][i], q[3][i]) ^ (offset ? OFFSET_WORD : 0);
-#else
-        words[i] = word_of(q[0][i], q[1][i]);
-#endif
-      for (int p = 0; p < COLUMN_BLOCK / width; p++) __builtin_memcpy(put + p * groups * width, words + p * width, width * 4);
+      if (n != COLUMN_BLOCK) {
+        __builtin_memcpy(part, from, n * 4);
+        from = part;
+      }
+      quantize32(from, inverse, &noise, r, c0, q[d]);
+      quantize32(from + 32, inverse + 32, &noise, r, c0 + 32, q[d] + 32);
+      for (int64_t i = n; i < COLUMN_BLOCK; i++) q[d][i] = 0;
+      for (int i = 0; i < COLUMN_BLOCK; i++) sum[i] += q[d][i];
     }
-    for (int i = 0; i < COLUMN_BLOCK; i++) to.sums[c0 + i] = sum[i];
+    for (int i = 0; i < COLUMN_BLOCK; i++)
+#if DEPTH == 4
+      words[i] = word_of(q[0][i], q[1][i], q[2][i], q[3][i]) ^ (offset ? OFFSET_WORD : 0);
+#else
+      words[i] = word_of(q[0][i], q[1][i]);
+#endif
+    for (int p = 0; p < COLUMN_BLOCK / width; p++) __builtin_memcpy(put + p * groups * width, words + p * width, width * 4);
   }
 }
 
 #if defined(__AVX512VNNI__)
 #include "pack-avx512.c"
 #define PACK_ROWS pack_rows512
-#define PACK_COLUMNS pack_columns512
+#define AMAX_COLUMNS amax_columns512
+#define QUANTIZE_COLUMNS quantize_columns512
 #else
 #define PACK_ROWS pack_rows_of
-#define PACK_COLUMNS pack_columns_of
+#define AMAX_COLUMNS amax_columns_of
+#define QUANTIZE_COLUMNS quantize_columns_of
 #endif
 
 // Widths and rounding are constants inside each copy, so that its loops have fixed lengths.
@@ -248,11 +250,76 @@ static void pack_rows(Context *ctx, const float *src, int64_t rows, int64_t dept
   }
 }
 
+static void quantize_columns(const Columns *c, int64_t c0, int right, Noise noise, const float *inverse, Packed to, int32_t *sum) {
+  if (!right) QUANTIZE_COLUMNS(c, c0, PANEL_A, UNSIGNED_A, NEAREST, inverse, to, sum);
+  else if (noise.on) QUANTIZE_COLUMNS(c, c0, PANEL_B, 0, noise, inverse, to, sum);
+  else QUANTIZE_COLUMNS(c, c0, PANEL_B, 0, NEAREST, inverse, to, sum);
+}
+
+// Lines are columns; the scale is per column. Threads split columns, so each reads parts of every row: right for weights.
 static void pack_columns(Context *ctx, const float *src, int64_t depth, int64_t columns, int right, Noise noise, Packed to) {
-  if (right) {
-    if (noise.on) PACK_COLUMNS(ctx, src, depth, columns, PANEL_B, 0, noise, to);
-    else PACK_COLUMNS(ctx, src, depth, columns, PANEL_B, 0, NEAREST, to);
-  } else {
-    PACK_COLUMNS(ctx, src, depth, columns, PANEL_A, UNSIGNED_A, NEAREST, to);
+  Columns c = {src, depth, columns, 0, depth, 0, 0};
+  share(ctx, columns, COLUMN_BLOCK, &c.lo, &c.hi);
+  for (int64_t c0 = c.lo; c0 < c.hi; c0 += COLUMN_BLOCK) {
+    int32_t most[COLUMN_BLOCK];
+    float inverse[COLUMN_BLOCK];
+    AMAX_COLUMNS(&c, c0, most);
+    for (int i = 0; i < COLUMN_BLOCK; i++) scale_of(ctx, most[i], &to.scales[c0 + i], &inverse[i]);
+    quantize_columns(&c, c0, right, noise, inverse, to, to.sums + c0);
+  }
+}
+
+// The same with rows split among threads, in phases with a barrier between: clear, greatest sizes, values. A thread then
+// reads only rows it wrote itself, and what cores exchange is a quarter or half as many bytes. Writing to a cache line that
+// another core has read since is several times slower than to one it has not.
+typedef struct {
+  Columns part;
+  Packed to;
+  int32_t *most;
+} ByRows;
+
+// Where the greatest sizes stand while packing: the sums where nobody needs those, else behind the values, which fill half
+// of their room.
+INLINE ByRows by_rows(Context *ctx, const float *src, int64_t depth, int64_t columns, Packed to) {
+  ByRows rows = {{src, depth, columns, 0, 0, 0, columns}, to, to.sums};
+#if UNSIGNED_A
+  rows.most = (int32_t *)(to.values + (columns + 63) / 64 * 64 * ((depth + 63) / 64 * 64));
+#endif
+  share(ctx, depth, 16, &rows.part.from, &rows.part.to);
+  return rows;
+}
+
+static void clear_columns(Context *ctx, ByRows rows) {
+  int64_t lo, hi;
+  share(ctx, (rows.part.columns + 63) / 64 * 64, 64, &lo, &hi);
+  for (int64_t i = lo; i < hi; i++) rows.most[i] = rows.to.sums[i] = 0;
+}
+
+static void amax_columns(ByRows rows) {
+  if (rows.part.from == rows.part.to) return;
+  for (int64_t c0 = 0; c0 < rows.part.columns; c0 += COLUMN_BLOCK) {
+    int32_t most[COLUMN_BLOCK];
+    AMAX_COLUMNS(&rows.part, c0, most);
+    for (int i = 0; i < COLUMN_BLOCK; i++) {
+      int32_t *place = rows.most + c0 + i, seen = __atomic_load_n(place, __ATOMIC_RELAXED);
+      while (seen < most[i] && !__atomic_compare_exchange_n(place, &seen, most[i], 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+      }
+    }
+  }
+}
+
+static void pack_by_rows(Context *ctx, ByRows rows, int right, Noise noise) {
+  int64_t block = 0;
+  for (int64_t c0 = 0; c0 < rows.part.columns; c0 += COLUMN_BLOCK, block++) {
+    float inverse[COLUMN_BLOCK], scale[COLUMN_BLOCK];
+    int32_t sum[COLUMN_BLOCK];
+    for (int i = 0; i < COLUMN_BLOCK; i++) scale_of(ctx, rows.most[c0 + i], &scale[i], &inverse[i]);
+    if (block % ctx->count == ctx->index) __builtin_memcpy(rows.to.scales + c0, scale, sizeof scale);
+    if (rows.part.from == rows.part.to) continue;
+    quantize_columns(&rows.part, c0, right, noise, inverse, rows.to, sum);
+#if UNSIGNED_A
+    if (right)
+      for (int i = 0; i < COLUMN_BLOCK; i++) __atomic_fetch_add(rows.to.sums + c0 + i, sum[i], __ATOMIC_RELAXED);
+#endif
   }
 }

@@ -83,29 +83,30 @@ static void k_rms_norm_grad_x(Context *ctx, const int32_t *w) {
   }
 }
 
-// [N3] Per column: rows ascending inside chunks of 64, chunks ascending.
+#define GAIN_ROWS 64
+
+// [N3] Per column: rows ascending inside chunks of 64, chunks ascending. Threads split chunks, then columns.
 static void k_rms_norm_grad_gain(Context *ctx, const int32_t *w) {
   const float *dy = at(ctx, w[0]), *x = at(ctx, w[1]), *rstd = at(ctx, w[2]);
-  float *d_gain = at(ctx, w[3]);
+  float *d_gain = at(ctx, w[3]), *parts = at(ctx, w[6]);
   int64_t T = w[4], D = w[5], lo, hi;
-  share(ctx, D, 16, &lo, &hi);
-  for (int64_t c0 = lo; c0 < hi; c0 += 16) {
-    int64_t n = hi - c0 < 16 ? hi - c0 : 16;
-    float total[16] = {0};
-    for (int64_t t0 = 0; t0 < T; t0 += 64) {
-      float part[16] = {0};
-      int64_t end = t0 + 64 < T ? t0 + 64 : T;
-      for (int64_t t = t0; t < end; t++) {
-        const float *y = dy + t * D + c0, *row = x + t * D + c0;
-        float r = rstd[t];
-        if (n == 16)
-          for (int l = 0; l < 16; l++) part[l] = part[l] + y[l] * (row[l] * r);
-        else
-          for (int l = 0; l < n; l++) part[l] = part[l] + y[l] * (row[l] * r);
-      }
-      for (int l = 0; l < 16; l++) total[l] = total[l] + part[l];
+  share(ctx, T, GAIN_ROWS, &lo, &hi);
+  for (int64_t t0 = lo; t0 < hi; t0 += GAIN_ROWS) {
+    float *part = parts + t0 / GAIN_ROWS * D;
+    int64_t end = t0 + GAIN_ROWS < hi ? t0 + GAIN_ROWS : hi;
+    __builtin_memset(part, 0, D * 4);
+    for (int64_t t = t0; t < end; t++) {
+      const float *restrict y = dy + t * D, *restrict row = x + t * D;
+      float r = rstd[t], *restrict sum = part;
+      for (int64_t d = 0; d < D; d++) sum[d] = sum[d] + y[d] * (row[d] * r);
     }
-    for (int l = 0; l < n; l++) d_gain[c0 + l] = total[l];
+  }
+  barrier(ctx);
+  share(ctx, D, 16, &lo, &hi);
+  for (int64_t d = lo; d < hi; d++) {
+    float total = 0.0f;
+    for (int64_t chunk = 0; chunk * GAIN_ROWS < T; chunk++) total = total + parts[chunk * D + d];
+    d_gain[d] = total;
   }
   check_finite(ctx, d_gain + lo, hi - lo);
 }
