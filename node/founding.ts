@@ -268,6 +268,7 @@ export async function foundNetwork(
     version: 1,
     model: choice.config,
     optimizer: DEFAULT_OPTIMIZER,
+    updateCodec: 1,
     ...(microBatch === plan.batchSize ? {} : { microBatch }),
   };
   progress('tracing the model into its training program');

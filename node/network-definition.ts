@@ -40,6 +40,7 @@ function rulesOf(parameters: LearningParameters, training: TrainingConfig): Trai
     schedule: { learningRateNano, warmupSteps, decaySteps, floorBps },
     optimizer: training.optimizer,
     outer: { outerEtaNumerator, outerEtaShift, weightCapBps, clipBps },
+    codec: training.updateCodec,
     kernelSpec: fromHex(parameters.kernelSpec),
     programHash: fromHex(parameters.programHash),
   };

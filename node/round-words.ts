@@ -4,6 +4,7 @@ import { fromHex, toHex } from '../base/bytes.ts';
 import { check } from '../base/check.ts';
 import type { Commitment, RoundRecord } from '../chain/system/api.ts';
 import type { CommitRecord } from '../trainer/commit.ts';
+import { NO_RESIDUAL } from '../trainer/residual.ts';
 import type { RoundSpec } from '../trainer/rules.ts';
 
 /** The round as trainers and auditors need it; only of a round that was opened. */
@@ -49,6 +50,8 @@ export function commitRecordOf(commitment: Commitment, capacity: number): Commit
     finalStateRoot: fromHex(commitment.finalStateRoot),
     updateHash: fromHex(commitment.updateHash),
     updateSize: Number(commitment.updateSize),
+    // Codec 1 leaves none.
+    residualRoot: NO_RESIDUAL,
     kernelSpec: fromHex(commitment.kernelSpec),
     programHash: fromHex(commitment.programHash),
     leaves: commitment.leaves,

@@ -4,7 +4,8 @@
 import { check, present } from '../base/check.ts';
 import { stateRoot } from '../base/merkle.ts';
 import { MAX_CAPACITY, MAX_SLOTS } from './limits.ts';
-import { CHUNK, LEAST_EXPONENT, type Update, powerOfTwo } from './update.ts';
+import { CHUNK, LEAST_EXPONENT, powerOfTwo } from './update-scale.ts';
+import { type Update, eachMove } from './update.ts';
 
 export type OuterStep = Readonly<{
   /** eta = numerator / 2^shift. */
@@ -71,8 +72,9 @@ function outerStep(
     sum.fill(0);
     for (const [index, { update }] of accepted.entries()) {
       const factor = present(shares[index], 'share').clipped * powerOfTwo(update.shifts[chunk] as number);
-      const values = update.values.subarray(start, start + length);
-      for (let i = 0; i < length; i++) sum[i] = (sum[i] as number) + (values[i] as number) * factor;
+      eachMove(update, chunk, (at, value) => {
+        sum[at - start] = (sum[at - start] as number) + value * factor;
+      });
     }
     for (let i = 0; i < length; i++) {
       params[start + i] = (params[start + i] as number) - ((sum[i] as number) / total) * eta;
@@ -101,11 +103,12 @@ function sharesOf(accepted: readonly Accepted[], outer: OuterStep): Share[] {
 /** Floor of the L2 norm in units of 2^-30. */
 export function updateNorm(update: Update): bigint {
   let square = 0n;
-  for (let start = 0, chunk = 0; start < update.parameters; start += CHUNK, chunk++) {
+  for (const [chunk, shift] of update.shifts.entries()) {
     let part = 0;
-    const end = Math.min(start + CHUNK, update.parameters);
-    for (let i = start; i < end; i++) part += (update.values[i] as number) ** 2;
-    square += BigInt(part) << BigInt(2 * (update.shifts[chunk] as number));
+    eachMove(update, chunk, (_, value) => {
+      part += value ** 2;
+    });
+    square += BigInt(part) << BigInt(2 * shift);
   }
   return squareRoot(square);
 }

@@ -8,8 +8,9 @@ import { stateRoot } from '../base/merkle.ts';
 import type { CommitRecord } from './commit.ts';
 import { type StepLeaf, chainHead, completeLeaves, decodeLeaves, traceRoot } from './leaf.ts';
 import { type SlotTask, breathe, executeStep, stepData } from './replay.ts';
-import { floats, startFromBase } from './step-runner.ts';
-import { encodeUpdate, updateSize } from './update.ts';
+import { NO_RESIDUAL, type ResidualSource, fetchResidual, roundUpdate } from './residual.ts';
+import { startFromBase } from './step-runner.ts';
+import { updateSize } from './update.ts';
 
 /** Step of a verdict about the commitment as a whole and no single step (system contracts: the same number). */
 export const STRUCTURE_STEP = 0xffff_ffff;
@@ -28,6 +29,8 @@ export type AuditOptions = Readonly<{
   salt: Uint8Array;
   /** State before a step as a peer serves it (step `steps`: the final state), or null. It is checked against its root. */
   fetchState?: (step: number) => Promise<Uint8Array | null>;
+  /** The residual before the round; zeros when left out. */
+  residual?: ResidualSource;
   /** The encoded update as a peer or blob store serves it, or null. */
   fetchUpdate: () => Promise<Uint8Array | null>;
   /** Rebuild what nobody serves by replay from the base; without it such a step is unavailable. Default true. */
@@ -69,7 +72,7 @@ export async function judgeStep(task: SlotTask, step: number, options: JudgeOpti
   const walk = createWalk(task, structure.leaves, options);
   if (step === STRUCTURE_STEP) {
     // Whether the update is served is no part of the accusation: its hash is right or wrong by itself.
-    const { refusal } = await expectedUpdate(task, options.commit, walk);
+    const { refusal } = await expectedUpdate(task, options.commit, walk, options);
     return refusal ?? { verdict: 'valid', digest: taggedHash('audit-digest', options.salt) };
   }
   const refusal = (await walk.reach(step)) ?? (await walk.advance());
@@ -89,8 +92,9 @@ function checkStructure(task: SlotTask, commit: CommitRecord): Invalid | Readonl
   if (!equal(commit.baseRoot, spec.baseRoot)) return refuse("base root is not the round's");
   if (!equal(commit.kernelSpec, rules.kernelSpec)) return refuse("kernel specification is not the round's");
   if (!equal(commit.programHash, rules.programHash)) return refuse("program hash is not the round's");
-  const size = updateSize(runner.parameterBytes / 4);
+  const size = updateSize(runner.parameterBytes / 4, rules.codec);
   if (commit.updateSize !== size) return refuse(`update size is ${commit.updateSize}, not ${size}`);
+  if (rules.codec === 1 && !equal(commit.residualRoot, NO_RESIDUAL)) return refuse('residual root is not zero');
   const sent = decodeLeaves(commit.leaves, rules.steps);
   if (!sent.ok) return refuse(sent.message);
   const last = present(sent.value.at(-1), 'last leaf');
@@ -168,13 +172,24 @@ async function expectedUpdate(
   task: SlotTask,
   commit: CommitRecord,
   walk: Walk,
+  { residual }: JudgeOptions,
 ): Promise<Readonly<{ refusal: Refusal; bytes: null } | { refusal: null; bytes: Uint8Array }>> {
   const refusal = await walk.reach(task.rules.steps);
   if (refusal !== null) return { refusal, bytes: null };
-  const { runner, base } = task;
-  const bytes = encodeUpdate(floats(base), floats(runner.state.slice(0, runner.parameterBytes)));
-  if (bytes !== null && equal(sha256(bytes), commit.updateHash)) return { refusal: null, bytes };
-  const reason = 'update is not the codec of base minus final state';
+  const { runner, rules, base } = task;
+  const before = await fetchResidual(residual, runner.parameterBytes);
+  if (before === 'unserved') {
+    return { refusal: { verdict: 'unavailable', reason: 'residual before the round is not served' }, bytes: null };
+  }
+  const right = roundUpdate(rules.codec, base, runner.state.subarray(0, runner.parameterBytes), before);
+  if (
+    right !== null &&
+    equal(sha256(right.bytes), commit.updateHash) &&
+    equal(right.residualRoot, commit.residualRoot)
+  ) {
+    return { refusal: null, bytes: right.bytes };
+  }
+  const reason = 'update or residual is not the codec of base minus final state';
   return { refusal: { verdict: 'invalid', step: STRUCTURE_STEP, reason }, bytes: null };
 }
 
@@ -185,7 +200,7 @@ async function checkUpdate(
   walk: Walk,
   options: AuditOptions,
 ): Promise<Refusal | null> {
-  const { refusal, bytes } = await expectedUpdate(task, commit, walk);
+  const { refusal, bytes } = await expectedUpdate(task, commit, walk, options);
   if (refusal !== null) return refusal;
   const served = await options.fetchUpdate();
   if (served === null) return { verdict: 'unavailable', reason: 'update is not served' };

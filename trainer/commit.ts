@@ -18,6 +18,8 @@ export type CommitRecord = Readonly<{
   /** SHA-256 and size of the encoded update. */
   updateHash: Uint8Array;
   updateSize: number;
+  /** State root of the residual the update leaves; zero where the codec leaves none. */
+  residualRoot: Uint8Array;
   kernelSpec: Uint8Array;
   /** Hash of the training program at capacity 1. */
   programHash: Uint8Array;
@@ -31,13 +33,14 @@ const HASH_FIELDS = [
   'gradChainHead',
   'finalStateRoot',
   'updateHash',
+  'residualRoot',
   'kernelSpec',
   'programHash',
 ] as const;
 
 const FIXED_BYTES = 8 + 4 + 8 + 32 * HASH_FIELDS.length + 4;
 
-/** round u64, capacity u32, update size u64, seven hashes, number of leaves u32, leaves. */
+/** round u64, capacity u32, update size u64, eight hashes, number of leaves u32, leaves. */
 export function encodeCommit(commit: CommitRecord): Uint8Array {
   return concat(
     u64be(commit.round),

@@ -17,8 +17,8 @@ import {
 } from './leaf.ts';
 import { type SlotTask, type StepFailure, breathe, executeStep, stepData } from './replay.ts';
 import type { RoundStore } from './round-store.ts';
-import { floats, startFromBase } from './step-runner.ts';
-import { encodeUpdate } from './update.ts';
+import { NO_RESIDUAL, roundUpdate } from './residual.ts';
+import { startFromBase } from './step-runner.ts';
 
 type StepReport = Readonly<{
   step: number;
@@ -31,6 +31,8 @@ type StepReport = Readonly<{
 
 export type RoundOptions = Readonly<{
   store?: RoundStore;
+  /** Residual bytes the trainer's previous accepted claim left; zeros when left out. */
+  residual?: Uint8Array | null;
   onStep?: (report: StepReport) => void;
   signal?: AbortSignal;
 }>;
@@ -42,6 +44,8 @@ export type RoundResult =
       leaves: readonly StepLeaf[];
       /** Encoded update: what the commitment's update hash is of. */
       update: Uint8Array;
+      /** What the next round starts with, if this one is accepted; null with a codec that leaves none. */
+      residual: Uint8Array | null;
       /** params ‖ m ‖ v after the last step. */
       finalState: Uint8Array;
       /** Steps that came from the store. */
@@ -74,17 +78,25 @@ export async function runLearningRound(task: SlotTask, options: RoundOptions = {
     });
   }
   const finalState = runner.state.slice();
-  const update = encodeUpdate(floats(base), floats(finalState.subarray(0, runner.parameterBytes)));
+  const final = finalState.subarray(0, runner.parameterBytes);
+  const update = roundUpdate(rules.codec, base, final, options.residual ?? null);
   if (update === null) return { ok: false, reason: 'the update is not finite', step: rules.steps - 1 };
   const complete = completeLeaves(
     leaves,
     leaves.map((_, step) => stepData(task, step).root),
   );
-  return { ok: true, commit: commitTo(task, complete, update), leaves: complete, update, finalState, resumedAt };
+  const { bytes, residual, residualRoot } = update;
+  const commit = commitTo(task, complete, bytes, residualRoot);
+  return { ok: true, commit, leaves: complete, update: bytes, residual, finalState, resumedAt };
 }
 
 /** The commitment to a trace and an update: everything in it follows from them and the round. */
-export function commitTo(task: SlotTask, leaves: readonly StepLeaf[], update: Uint8Array): CommitRecord {
+export function commitTo(
+  task: SlotTask,
+  leaves: readonly StepLeaf[],
+  update: Uint8Array,
+  residualRoot: Uint8Array = NO_RESIDUAL,
+): CommitRecord {
   const { spec, slot, rules } = task;
   return {
     round: spec.round,
@@ -95,6 +107,7 @@ export function commitTo(task: SlotTask, leaves: readonly StepLeaf[], update: Ui
     finalStateRoot: present(leaves.at(-1), 'last leaf').stateRoot,
     updateHash: sha256(update),
     updateSize: update.length,
+    residualRoot,
     kernelSpec: rules.kernelSpec,
     programHash: rules.programHash,
     leaves: encodeLeaves(leaves),

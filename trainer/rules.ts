@@ -10,6 +10,7 @@ import type { RoundShare } from './data-order.ts';
 import { MAX_BATCH, MAX_CAPACITY, MAX_SEQUENCE_LENGTH, MAX_SLOTS, MAX_STEPS } from './limits.ts';
 import { type BatchShape, type ModelConfig, checkModelConfig } from './model.ts';
 import type { Optimizer, Schedule } from './schedule.ts';
+import type { Codec } from './update.ts';
 
 /** Rules of all rounds: chain parameters and the training configuration they name by hash. */
 export type TrainingRules = Readonly<{
@@ -21,6 +22,8 @@ export type TrainingRules = Readonly<{
   schedule: Schedule;
   optimizer: Optimizer;
   outer: OuterStep;
+  /** Form of every update. */
+  codec: Codec;
   /** Hash of the arithmetic (engine kernelSpec). */
   kernelSpec: Uint8Array;
   /** Hash of the training program at capacity 1. */
@@ -65,17 +68,19 @@ export function checkRound(spec: RoundSpec, slot: number, rules: TrainingRules):
 
 /** What names one slot's work of one round exactly: two tasks with equal identity have equal traces. */
 export function taskIdentity(spec: RoundSpec, slot: number, rules: TrainingRules, datasetRoot: Uint8Array): Uint8Array {
-  const { kernelSpec, programHash, outer: _outer, ...numbers } = rules;
+  // The outer step and the codec come after the trace.
+  const { kernelSpec, programHash, outer: _outer, codec: _codec, ...numbers } = rules;
   const { seed, baseRoot, ...place } = spec;
   const text = canonicalJson({ numbers, place, slot } as unknown as Json);
   return taggedHash('round-task', seed, baseRoot, kernelSpec, programHash, datasetRoot, utf8(text));
 }
 
-/** The model and its optimizer: what the chain's trainingConfigHash is the hash of. */
+/** The model, its optimizer and the form of updates: what the chain's trainingConfigHash is the hash of. */
 export type TrainingConfig = Readonly<{
   version: 1;
   model: ModelConfig;
   optimizer: Optimizer;
+  updateCodec: Codec;
   /** Sequences of one micro-batch of a step, a divisor of the rules' batch; left out, a step goes over all at once. */
   microBatch?: number;
 }>;
@@ -106,7 +111,7 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
   } catch {
     return refuse('not JSON');
   }
-  const { version, model, optimizer, microBatch } = (json ?? {}) as Record<string, unknown>;
+  const { version, model, optimizer, microBatch, updateCodec } = (json ?? {}) as Record<string, unknown>;
   if (version !== 1) return refuse('version is not 1');
   if (typeof model !== 'object' || model === null) return refuse('model: not an object');
   const checked = checkModelConfig(model as ModelConfig);
@@ -129,11 +134,13 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
   ) {
     return refuse(`microBatch: not a whole number from 1 to ${MAX_BATCH}`);
   }
+  if (updateCodec !== 1 && updateCodec !== 2) return refuse('updateCodec: not 1 or 2');
   const config = json as TrainingConfig;
   const picked = {
     version: 1 as const,
     model: pickModel(config.model),
     optimizer: Object.fromEntries(OPTIMIZER_FIELDS.map((field) => [field, config.optimizer[field]])) as Optimizer,
+    updateCodec: config.updateCodec,
     ...(config.microBatch === undefined ? {} : { microBatch: config.microBatch }),
   };
   return trainingConfigText(picked) === text ? success(picked) : refuse('not in canonical form');

@@ -1,29 +1,31 @@
-// Owns the form in which a round's result travels: the pseudo-gradient base - final as dense int8, codec 1.
-// Rules U-1 to U-6 of docs/protocol/learning-round.md. What is done with many of them is aggregate.ts.
+// Owns the forms in which a round's result travels: codec 1, the pseudo-gradient base - final as dense int8, and the choice of
+// codec by the first byte. Rules U-1 to U-4 of docs/protocol/learning-round.md. Codec 2 is sparse-update.ts.
 
 import { concat, u32be } from '../base/bytes.ts';
 import { check } from '../base/check.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import { MAX_PARAMETERS } from './limits.ts';
+import { SPARSE, type SparseUpdate, decodeSparse, sparseSize } from './sparse-update.ts';
+import { CHUNK, LEAST_EXPONENT, MOST_EXPONENT, powerOfTwo } from './update-scale.ts';
 
-/** Codec id of dense int8; sparse codecs take the next ids. */
 const DENSE_INT8 = 1;
-/** Parameters that share one scale. */
-export const CHUNK = 4_096;
-/**
- * Scales are 2^e with e in this range: values reach 127/64, steps are 2^-30. A sum of 64 updates with 16-bit weights on
- * the grid of 2^-30 then stays below 2^53, so aggregation is exact in a double (aggregate.ts).
- */
-export const LEAST_EXPONENT = -30;
-const MOST_EXPONENT = -6;
+/** Codec ids: 1 dense int8, 2 sparse with a residual. */
+export type Codec = typeof DENSE_INT8 | typeof SPARSE;
 
 const HEADER_BYTES = 5;
 
 /** Parameter i moves by values[i] * 2^(shifts[floor(i / CHUNK)] + LEAST_EXPONENT). */
-export type Update = Readonly<{ parameters: number; shifts: Uint8Array; values: Int8Array }>;
+export type DenseUpdate = Readonly<{
+  codec: typeof DENSE_INT8;
+  parameters: number;
+  shifts: Uint8Array;
+  values: Int8Array;
+}>;
+export type Update = DenseUpdate | SparseUpdate;
 
 /** Bytes of an update of a model, before anything is fetched. */
-export function updateSize(parameters: number): number {
+export function updateSize(parameters: number, codec: Codec = DENSE_INT8): number {
+  if (codec === SPARSE) return sparseSize(parameters);
   return HEADER_BYTES + Math.ceil(parameters / CHUNK) + parameters;
 }
 
@@ -53,14 +55,6 @@ export function encodeUpdate(base: Float32Array, final: Float32Array): Uint8Arra
   return concat(Uint8Array.of(DENSE_INT8), u32be(parameters), shifts, new Uint8Array(values.buffer));
 }
 
-/** 2^exponent by products of 2 or 1/2: exact, and no library's pow is asked. */
-export function powerOfTwo(exponent: number): number {
-  let power = 1;
-  for (let i = 0; i < exponent; i++) power *= 2;
-  for (let i = 0; i > exponent; i--) power /= 2;
-  return power;
-}
-
 /** Least scale whose 127 steps reach `most`; the greatest scale when none does (values then saturate). */
 function shiftFor(most: number): number {
   for (let exponent = LEAST_EXPONENT; exponent < MOST_EXPONENT; exponent++) {
@@ -85,6 +79,7 @@ function clamp(value: number): number {
 export function decodeUpdate(bytes: Uint8Array, parameters: number): Result<Update> {
   const refuse = (why: string) => fault('update', `update: ${why}`, { length: bytes.length, parameters });
   if (bytes.length < HEADER_BYTES) return refuse(`shorter than its header of ${HEADER_BYTES} bytes`);
+  if (bytes[0] === SPARSE) return decodeSparse(bytes, parameters);
   if (bytes[0] !== DENSE_INT8) return refuse(`codec ${bytes[0]} is not known`);
   const stated = new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
   if (stated !== parameters) return refuse(`for ${stated} parameters, the model has ${parameters}`);
@@ -96,7 +91,7 @@ export function decodeUpdate(bytes: Uint8Array, parameters: number): Result<Upda
   const values = new Int8Array(bytes.buffer, bytes.byteOffset + HEADER_BYTES + chunks, parameters);
   const least = values.indexOf(-128);
   if (least >= 0) return refuse(`value ${least} is -128`);
-  return success({ parameters, shifts, values });
+  return success({ codec: DENSE_INT8, parameters, shifts, values });
 }
 
 /** The exact f32 differences an update stands for. */
@@ -104,8 +99,23 @@ export function updateValues(update: Update): Float32Array {
   const out = new Float32Array(update.parameters);
   for (const [chunk, shift] of update.shifts.entries()) {
     const unit = powerOfTwo(shift + LEAST_EXPONENT);
-    const end = Math.min((chunk + 1) * CHUNK, out.length);
-    for (let i = chunk * CHUNK; i < end; i++) out[i] = (update.values[i] as number) * unit;
+    eachMove(update, chunk, (at, value) => {
+      out[at] = value * unit;
+    });
   }
   return out;
+}
+
+/** Calls for each parameter of a chunk that an update names, ascending, with its place in the model and its whole value. */
+export function eachMove(update: Update, chunk: number, move: (at: number, value: number) => void): void {
+  const start = chunk * CHUNK;
+  if (update.codec === DENSE_INT8) {
+    const end = Math.min(start + CHUNK, update.parameters);
+    for (let at = start; at < end; at++) move(at, update.values[at] as number);
+    return;
+  }
+  const end = update.starts[chunk + 1] as number;
+  for (let entry = update.starts[chunk] as number; entry < end; entry++) {
+    move(start + (update.places[entry] as number), update.values[entry] as number);
+  }
 }

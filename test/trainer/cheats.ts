@@ -5,8 +5,8 @@ import type { CommitRecord } from '../../trainer/commit.ts';
 import type { StepLeaf } from '../../trainer/leaf.ts';
 import { type SlotTask, executeStep, stepData } from '../../trainer/replay.ts';
 import { commitTo } from '../../trainer/round.ts';
-import { floats, startFromBase } from '../../trainer/step-runner.ts';
-import { encodeUpdate } from '../../trainer/update.ts';
+import { NO_RESIDUAL, roundUpdate } from '../../trainer/residual.ts';
+import { startFromBase } from '../../trainer/step-runner.ts';
 
 export type Forgery = Readonly<{
   commit: CommitRecord;
@@ -24,6 +24,10 @@ export type Cheat = Readonly<{
   /** Changes the leaf of an executed step. */
   alter?: (leaf: StepLeaf) => StepLeaf;
   update?: (honest: Uint8Array) => Uint8Array;
+  /** Residual before the round that the update is made from; zeros when left out. */
+  residual?: Uint8Array;
+  /** States another residual than its own. */
+  residualRoot?: Uint8Array;
 }>;
 
 /** Runs a round with a cheat in it and commits to the result as an honest trainer would. */
@@ -46,10 +50,15 @@ export function forge(task: SlotTask, cheat: Cheat): Forgery {
     states.push(runner.state.slice());
   }
   const final = present(states.at(-1), 'final state').slice(0, runner.parameterBytes);
-  const honest = encodeUpdate(floats(base), floats(final)) ?? new Uint8Array(0);
-  const update = cheat.update?.(honest) ?? honest;
+  const honest = roundUpdate(rules.codec, base, final, cheat.residual ?? null);
+  const right = honest?.bytes ?? new Uint8Array(0);
+  const update = cheat.update?.(right) ?? right;
+  const residualRoot = cheat.residualRoot ?? honest?.residualRoot ?? NO_RESIDUAL;
   return {
-    commit: { ...commitTo(task, leaves, update), updateSize: honest.length || update.length },
+    commit: {
+      ...commitTo(task, leaves, update, residualRoot),
+      updateSize: right.length || update.length,
+    },
     update,
     fetchState: (step) => Promise.resolve(states[step] ?? null),
     fetchUpdate: () => Promise.resolve(update),

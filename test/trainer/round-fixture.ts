@@ -15,6 +15,7 @@ import type { RoundSpec, TrainingRules } from '../../trainer/rules.ts';
 import { DEFAULT_OPTIMIZER } from '../../trainer/schedule.ts';
 import type { StepRunner } from '../../trainer/step-runner.ts';
 import { trainTokenizer } from '../../trainer/tokenizer-training.ts';
+import type { Codec } from '../../trainer/update.ts';
 
 export function smallDataset(sequenceLength: number, vocab: number): Dataset {
   const corpus = splitCorpus('moby-dick, in part', mobyDick().slice(25, 40), []);
@@ -36,6 +37,7 @@ export function smallRules(steps: number, batch: number, sequenceLength: number)
     schedule: { learningRateNano: 3_000_000, warmupSteps: 4, decaySteps: 100, floorBps: 1_000 },
     optimizer: DEFAULT_OPTIMIZER,
     outer: DEFAULT_OUTER_STEP,
+    codec: 1,
     kernelSpec: sha256(utf8('kernel')),
     programHash: sha256(utf8('program')),
   };
@@ -84,6 +86,9 @@ export type FixtureOptions = Readonly<{
   capacities?: readonly number[];
   round?: number;
   parameters?: number;
+  codec?: Codec;
+  /** Parameters of the base; drawn from the seed when left out. */
+  base?: Uint8Array;
 }>;
 
 const SEQUENCE = 16;
@@ -94,10 +99,10 @@ export const rules = smallRules(STEPS, BATCH, SEQUENCE);
 
 /** A round of stand-in steps; equal options give equal tasks, each with a runner of its own. */
 export function standInTask(options: FixtureOptions = {}): SlotTask {
-  const { seed = 'seed', slot = 0, capacities = [1, 2, 1], round = 7, parameters = 5_000 } = options;
+  const { seed = 'seed', slot = 0, capacities = [1, 2, 1], round = 7, parameters = 5_000, codec = 1 } = options;
   const random = prng(`base ${seed}`);
   const params = Float32Array.from({ length: parameters }, () => (random.u32() / 2 ** 32 - 0.5) * 0.1);
-  const base = new Uint8Array(params.buffer);
+  const base = options.base ?? new Uint8Array(params.buffer);
   const spec: RoundSpec = {
     round,
     seed: sha256(utf8(`round ${seed}`)),
@@ -107,5 +112,12 @@ export function standInTask(options: FixtureOptions = {}): SlotTask {
     capacities,
   };
   const rows = present(capacities[slot], 'capacity') * BATCH;
-  return createSlotTask({ spec, slot, rules, dataset, runner: standInRunner(rows, parameters), base });
+  return createSlotTask({
+    spec,
+    slot,
+    rules: { ...rules, codec },
+    dataset,
+    runner: standInRunner(rows, parameters),
+    base,
+  });
 }

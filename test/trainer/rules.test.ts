@@ -35,6 +35,7 @@ const config: TrainingConfig = {
   version: 1,
   model: { vocab: 1_024, dim: 64, layers: 4, heads: 4, kvHeads: 2, ffn: 192, context: 128, ropeTheta: 10_000 },
   optimizer: DEFAULT_OPTIMIZER,
+  updateCodec: 1,
 };
 const one = sha256(utf8('one'));
 const two = sha256(utf8('two'));
@@ -51,6 +52,7 @@ test('a training configuration reads back; anything else is refused by the name 
     [text.replace('"dim":64', '"dim":65'), /dim/],
     [text.replace('"epsNano":10', '"epsNano":-1'), /optimizer.epsNano/],
     [text.replace('"beta1Nano":900000000', '"beta1Nano":1000000000'), /beta/],
+    [text.replace('"updateCodec":1', '"updateCodec":3'), /updateCodec/],
     [text.replace('{"model"', '{"extra":1,"model"'), /canonical/],
     [`${text}${' '.repeat(5_000)}`, /longer/],
   ];
@@ -124,7 +126,7 @@ test('derived values are pinned', (t) => {
       model: short(aggregate(base, updates, DEFAULT_OUTER_STEP).modelRoot),
     },
     {
-      config: '0xd35cdad0807dfdb9',
+      config: '0xca169e9146ccd10d',
       leaf: '0x5baf2db1187dbfbb',
       chain: '0xa8dfb90279b1f77c',
       order: [2_686, 29_709, 30_207, 2_197, 8_067],

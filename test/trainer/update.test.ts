@@ -6,7 +6,8 @@ import { present } from '../../base/check.ts';
 import { unwrap } from '../../base/fault.ts';
 import { type Prng, prng } from '../../base/prng.ts';
 import { DEFAULT_OUTER_STEP, aggregate, cappedWeights, updateNorm } from '../../trainer/aggregate.ts';
-import { CHUNK, decodeUpdate, encodeUpdate as tryEncode, updateSize, updateValues } from '../../trainer/update.ts';
+import { CHUNK } from '../../trainer/update-scale.ts';
+import { decodeUpdate, encodeUpdate as tryEncode, updateSize, updateValues } from '../../trainer/update.ts';
 
 const encodeUpdate = (base: Float32Array, final: Float32Array) => present(tryEncode(base, final), 'update');
 
@@ -55,7 +56,7 @@ test('malformed updates are refused before anything is read', (t) => {
   const bytes = encodeUpdate(Float32Array.of(1, 2, 3), Float32Array.of(1, 2.5, 3));
   const refusals: [Uint8Array, number, RegExp][] = [
     [new Uint8Array(0), 3, /shorter/],
-    [Uint8Array.of(2, ...bytes.subarray(1)), 3, /codec 2/],
+    [Uint8Array.of(3, ...bytes.subarray(1)), 3, /codec 3/],
     [bytes, 4, /for 3 parameters/],
     [bytes.subarray(0, -1), 3, /8 bytes, not 9/],
     [Uint8Array.of(...bytes.subarray(0, 5), 25, ...bytes.subarray(6)), 3, /scale of chunk 0/],
@@ -94,7 +95,7 @@ test('aggregation gives the same bits in every order of 64 updates of extreme sc
 test('the sum is exact: equal to big-integer arithmetic at the bounds', (t) => {
   const length = 3;
   const values = Int8Array.of(127, -127, 126);
-  const update = { parameters: length, shifts: Uint8Array.of(24), values };
+  const update = { codec: 1, parameters: length, shifts: Uint8Array.of(24), values } as const;
   const accepted = Array.from({ length: 64 }, () => ({ update, capacity: 64 }));
   const base = Float32Array.of(5, 5, 5);
   const { params, shares } = aggregate(base, accepted, {
