@@ -111,10 +111,9 @@ export function verifyEvidence(domain: SigningDomain, evidence: Evidence): Resul
   return success(null);
 }
 
-/** Blocks and seconds after which evidence no longer counts; both must have passed. Stakes unlock later than that. */
-const EVIDENCE_MAX_BLOCKS = 100_000;
-const EVIDENCE_MAX_SECONDS = 48 * 3_600;
+/** Blocks after which evidence no longer counts: timestamps are whole seconds and strictly increase, so 48 hours at least. */
+const EVIDENCE_MAX_BLOCKS = 172_800;
 
-export function isEvidenceExpired(ageBlocks: number, ageSeconds: number): boolean {
-  return ageBlocks > EVIDENCE_MAX_BLOCKS && ageSeconds > EVIDENCE_MAX_SECONDS;
+export function isEvidenceExpired(ageBlocks: number): boolean {
+  return ageBlocks > EVIDENCE_MAX_BLOCKS;
 }

@@ -14,9 +14,10 @@ export type Topic = 'consensus' | 'transactions' | 'learning';
 /**
  * What a subscriber says of a message. `accept` forwards it to other peers; `ignore` drops it without blame (stale,
  * unknown yet, duplicate); `reject` drops it and counts against the sender, so it is only for faults that any honest
- * peer would have seen whatever its height: malformed bytes, bad signatures.
+ * peer would have seen; `ban` ends the connection, for faults that no honest peer passes on: malformed bytes, bad
+ * signatures.
  */
-export type Verdict = 'accept' | 'ignore' | 'reject';
+export type Verdict = 'accept' | 'ignore' | 'reject' | 'ban';
 
 /**
  * Called for each distinct message of a topic, never for one's own. One that was accepted or rejected does not come
@@ -56,6 +57,8 @@ export type PeerView = Readonly<{
   authority: Hex | null;
   /** Milliseconds of the last status exchange, or null before the first. */
   roundTripMs: number | null;
+  /** Milliseconds by which the peer's clock is ahead of ours, as far as its status tells; null when it names none. */
+  clockOffsetMs: number | null;
   /** Misbehaviour points, decaying; at `limits.banScore` the peer is banned. */
   penalty: number;
   connectedSinceMs: number;
@@ -113,6 +116,8 @@ export type PeerNodeOptions = Readonly<{
   limits?: Partial<NetLimits>;
   /** Monotonic milliseconds. */
   now(): number;
+  /** Milliseconds since 1970, told to peers so that all can compare; left out, no time is told or compared. */
+  wallClock?(): number;
   log: NetLog;
 }>;
 

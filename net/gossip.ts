@@ -95,16 +95,16 @@ export function createGossip(options: GossipOptions): Gossip {
       return 'ignore';
     }
     if (verdict === 'accept') accepted.add(id);
-    if (verdict === 'reject') {
+    if (verdict === 'reject' || verdict === 'ban') {
       rejected.add(id);
-      return blame(topic, from);
+      return blame(topic, from, verdict);
     }
     return verdict;
   }
 
-  function blame(topic: Topic, from: PeerKey): Verdict {
+  function blame(topic: Topic, from: PeerKey, verdict: Verdict = 'reject'): Verdict {
     counts.rejected += 1;
-    options.penalise(from, limits.rejectPoints, `invalid ${topic} message`);
+    options.penalise(from, verdict === 'ban' ? limits.banScore : limits.rejectPoints, `invalid ${topic} message`);
     return 'reject';
   }
 

@@ -132,6 +132,7 @@ function assemble(
     genesisHash: options.genesisHash,
     status: options.status,
     authority: options.authority ?? null,
+    wallClock: options.wallClock ?? null,
     listen: () => ownAddresses(host),
     sendStatus: (peer, bytes) =>
       requests.request(peer, 'status', bytes, { timeoutMs: limits.statusMs, maxBytes: limits.statusBytes }),

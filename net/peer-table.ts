@@ -18,6 +18,7 @@ type Entry = {
   message: StatusMessage;
   authority: Hex | null;
   roundTripMs: number | null;
+  clockOffsetMs: number | null;
   statusAtMs: number;
   failures: number;
   refreshing: boolean;
@@ -65,6 +66,7 @@ export type PeerTableOptions = Readonly<{
   /** An introduction failed: the dialler waits longer before it tries again. */
   refused(peer: PeerKey, refusal: Fault): void;
   now(): number;
+  wallClock: (() => number) | null;
   log: NetLog;
 }>;
 
@@ -111,15 +113,28 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
 
   function own(): Uint8Array {
     const listen = options.listen().slice(0, limits.addressesPerPeer);
-    return encodeStatus({ chainId: options.chainId, genesisHash, status, listen, authority: options.authority });
+    const clockMs = options.wallClock === null ? null : Math.round(options.wallClock());
+    return encodeStatus({
+      chainId: options.chainId,
+      genesisHash,
+      status,
+      clockMs,
+      listen,
+      authority: options.authority,
+    });
   }
 
   function connectionsOf(peer: PeerKey): Connection[] {
     return host.getConnections(tools.peerIdFromString(peer)).filter((one) => one.status === 'open');
   }
 
+  /** How far a clock read now is ahead of ours; `travelMs` is how long the reading was on its way. */
+  function offsetOf(clockMs: number | null, travelMs: number): number | null {
+    return clockMs === null || options.wallClock === null ? null : clockMs + travelMs - options.wallClock();
+  }
+
   /** Checks a status and enters or refreshes the peer. */
-  function accept(peer: PeerKey, bytes: Uint8Array): Result<Entry> {
+  function accept(peer: PeerKey, bytes: Uint8Array, travelMs: number): Result<Entry> {
     const decoded = decodeStatus(bytes, limits);
     if (!decoded.ok) return decoded;
     const message = decoded.value;
@@ -132,12 +147,13 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     const known = entries.get(peer);
     const authority = checkBinding(peer, message, known);
     if (!authority.ok) return authority;
+    const clockOffsetMs = offsetOf(message.clockMs, travelMs);
     if (known !== undefined) {
-      Object.assign(known, { message, authority: authority.value, statusAtMs: now(), failures: 0 });
+      Object.assign(known, { message, authority: authority.value, clockOffsetMs, statusAtMs: now(), failures: 0 });
       tell({ kind: 'status', peer: viewOf(known) });
       return success(known);
     }
-    return enter(peer, message, authority.value);
+    return enter(peer, message, authority.value, clockOffsetMs);
   }
 
   function checkBinding(peer: PeerKey, message: StatusMessage, known: Entry | undefined): Result<Hex | null> {
@@ -154,7 +170,12 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     return success(binding.address);
   }
 
-  function enter(peer: PeerKey, message: StatusMessage, authority: Hex | null): Result<Entry> {
+  function enter(
+    peer: PeerKey,
+    message: StatusMessage,
+    authority: Hex | null,
+    clockOffsetMs: number | null,
+  ): Result<Entry> {
     const connection = connectionsOf(peer)[0];
     if (connection === undefined) return fault('not-connected', 'the connection closed during introductions');
     const reserved = authority !== null && authorities.has(authority);
@@ -172,6 +193,7 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
       message,
       authority,
       roundTripMs: null,
+      clockOffsetMs,
       statusAtMs: now(),
       failures: 0,
       refreshing: false,
@@ -187,9 +209,10 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     const startMs = now();
     const answer = await options.sendStatus(peer, own());
     if (!answer.ok) return answer;
-    const accepted = accept(peer, answer.value);
+    const tookMs = now() - startMs;
+    const accepted = accept(peer, answer.value, tookMs / 2);
     if (!accepted.ok) return accepted;
-    accepted.value.roundTripMs = now() - startMs;
+    accepted.value.roundTripMs = tookMs;
     return success(undefined);
   }
 
@@ -272,6 +295,7 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
       status: entry.message.status,
       authority: entry.authority,
       roundTripMs: entry.roundTripMs,
+      clockOffsetMs: entry.clockOffsetMs,
       penalty: options.penaltyOf(entry.peer),
       connectedSinceMs: entry.connectedSinceMs,
     };
@@ -306,7 +330,7 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     addressesOf,
     tell,
     async answerStatus(bytes, from) {
-      const accepted = accept(from, bytes);
+      const accepted = accept(from, bytes, 0);
       if (accepted.ok) return own();
       later(FAREWELL_MS, () => void refuse(from, accepted));
       return accepted;

@@ -14,6 +14,8 @@ export type StatusMessage = Readonly<{
   chainId: number;
   genesisHash: Hex;
   status: ChainStatus;
+  /** The sender's clock in milliseconds since 1970; null when it names none. */
+  clockMs: number | null;
   /** Multiaddrs without peer id. */
   listen: readonly string[];
   authority: AuthorityBinding | null;
@@ -22,9 +24,9 @@ export type StatusMessage = Readonly<{
 const ROLES: readonly Role[] = ['authority', 'trainer', 'regular'];
 
 export function encodeStatus(message: StatusMessage): Uint8Array {
-  const { chainId, genesisHash, status, listen, authority } = message;
+  const { chainId, genesisHash, status, clockMs, listen, authority } = message;
   const binding = authority && { address: authority.address, signature: toHex(authority.signature) };
-  return utf8(JSON.stringify({ version: PROTOCOL_VERSION, chainId, genesisHash, ...status, listen, binding }));
+  return utf8(JSON.stringify({ version: PROTOCOL_VERSION, chainId, genesisHash, ...status, clockMs, listen, binding }));
 }
 
 /** Reads a status. Faults `malformed-status` and `wrong-version` name the field. */
@@ -48,13 +50,15 @@ export function decodeStatus(bytes: Uint8Array, limits: NetLimits): Result<Statu
   if (!isHex(genesisHash, 32)) return malformed('.genesisHash is not 32 bytes of hex');
   const status = decodeClaims(fields, limits);
   if (!status.ok) return status;
+  const clockMs = fields.get('clockMs') ?? null;
+  if (clockMs !== null && !isWhole(clockMs)) return malformed('.clockMs is not a whole number');
   const listen = fields.get('listen');
   if (!Array.isArray(listen) || listen.length > limits.addressesPerPeer || !listen.every(isAddress)) {
     return malformed(`.listen is not a list of at most ${limits.addressesPerPeer} addresses`);
   }
   const authority = decodeBinding(fields.get('binding'));
   if (!authority.ok) return authority;
-  return success({ chainId, genesisHash, status: status.value, listen, authority: authority.value });
+  return success({ chainId, genesisHash, status: status.value, clockMs, listen, authority: authority.value });
 }
 
 function decodeClaims(fields: ReadonlyMap<string, unknown>, limits: NetLimits): Result<ChainStatus> {

@@ -76,7 +76,9 @@ export class ConsensusDriver {
     this.#signer = FOLLOWER;
     this.#timers = timerSet(options.clock);
     this.#ticks = timerSet(options.clock);
-    this.#inbox = createInbox(this.#domain);
+    this.#inbox = createInbox(this.#domain, ({ proposer, height, round }) =>
+      options.log.warn('wrong-proposer', { proposer, height, round }),
+    );
     this.#proposals = createProposals(options);
     this.#catchUp = createCatchUp({
       sync: options.sync,
@@ -96,6 +98,7 @@ export class ConsensusDriver {
       domain: this.#domain,
       directory,
       mayCreate: head.height === 0 || mayCreateSignState === true,
+      maySign: this.#options.maySign ?? (() => true),
       clock,
       log,
     });
@@ -141,6 +144,7 @@ export class ConsensusDriver {
       step: this.#isStarted ? (rules?.step ?? 'new') : 'new',
       isAuthority: this.#signer.address !== null && this.#set.weights.has(this.#signer.address),
       isSyncing: this.#catchUp.isFetching(),
+      hasSigned: this.#signer.hasSigned(),
       validators: this.#set.addresses,
     };
   }
@@ -350,6 +354,7 @@ export class ConsensusDriver {
   #build(round: number): void {
     const { blocks, clock, log } = this.#options;
     const height = this.#height;
+    if (this.#options.isClockOff?.() === true) return;
     const timestamp = proposalTimestamp(blocks.head().timestamp, clock.now());
     this.#proposalMs ??= clock.monotonic();
     const build = async (): Promise<void> => {
@@ -411,7 +416,7 @@ export class ConsensusDriver {
     const { verdict, message } = this.#inbox.admit(bytes, view, this.#options.clock.monotonic());
     if (message?.kind === 'proposal' && !this.#proposals.isNamed(message)) {
       this.#options.log.debug('proposal-block-mismatch', { from });
-      return 'reject';
+      return 'ban';
     }
     if (message !== null) this.#act(message);
     return verdict;

@@ -5,13 +5,13 @@ import { type Certificate, verifyCertificate } from '../consensus/certificate.ts
 import { type WireMessage, decodeMessage } from '../consensus/codec.ts';
 import { type FutureBuffer, futureBuffer } from '../consensus/future-buffer.ts';
 import { MAX_FUTURE_ROUND, MAX_PROPOSALS_PER_ROUND } from '../consensus/limits.ts';
-import { proposalKey, voteKey } from '../consensus/message.ts';
+import { type Proposal, proposalKey, voteKey } from '../consensus/message.ts';
 import { type SigningDomain, isSignedProposal, isSignedVote } from '../consensus/sign-bytes.ts';
 import type { HeightState } from '../consensus/step.ts';
 import type { ValidatorSet } from '../consensus/validator-set.ts';
 import { hasQuorumFor } from '../consensus/vote-keeper.ts';
 
-export type Verdict = 'accept' | 'ignore' | 'reject';
+export type Verdict = 'accept' | 'ignore' | 'reject' | 'ban';
 
 /** Where the driver stands when a message comes. `core` is null until the height has started. */
 type InboxView = Readonly<{ height: number; validators: ValidatorSet; core: HeightState | null }>;
@@ -34,7 +34,10 @@ const RELAY_INTERVAL_MS = 900;
 const RELAY_MEMORY = 50_000;
 
 const IGNORE: Admission = { verdict: 'ignore', message: null };
+/** A fault only of who stands at the same height: it costs points. */
 const REJECT: Admission = { verdict: 'reject', message: null };
+/** A fault that no honest node passes on, wherever it stands. */
+const BAN: Admission = { verdict: 'ban', message: null };
 
 type Place = Readonly<{ height: number; round: number; sender: string; key: string }>;
 
@@ -56,8 +59,8 @@ function placeOf(message: WireMessage): Place {
   }
 }
 
-/** Inbox of one node. */
-export function createInbox(domain: SigningDomain): Inbox {
+/** Inbox of one node. `onWrongProposer` is told of an authority that signed a proposal out of turn. */
+export function createInbox(domain: SigningDomain, onWrongProposer: (proposal: Proposal) => void): Inbox {
   let authorities = 1;
   let highest = 0;
   const held: FutureBuffer<WireMessage> = futureBuffer(() => authorities);
@@ -81,7 +84,7 @@ export function createInbox(domain: SigningDomain): Inbox {
     // A polka can only be checked against the authorities of its own height.
     if (message.kind === 'proposal' && message.polka !== null) return IGNORE;
     if (!view.validators.weights.has(place.sender)) return IGNORE;
-    if (!isSigned(message)) return REJECT;
+    if (!isSigned(message)) return BAN;
     highest = Math.max(highest, place.height);
     const { sender, height, key } = place;
     return { verdict: held.add({ sender, height, key, bytes: size, message }) ? 'accept' : 'ignore', message: null };
@@ -96,17 +99,20 @@ export function createInbox(domain: SigningDomain): Inbox {
     const { driver } = core;
     switch (message.kind) {
       case 'vote': {
-        if (!driver.validators.weights.has(place.sender)) return IGNORE;
+        if (!driver.validators.weights.has(place.sender)) return REJECT;
         const votes = driver.keeper.rounds.get(place.round);
         const count = message.vote.type === 'prevote' ? votes?.prevotes : votes?.precommits;
         if (count?.received.has(voteKey(message.vote)) === true)
           return { verdict: mayRelay(place.key, nowMs), message: null };
-        if (!isSigned(message)) return REJECT;
+        if (!isSigned(message)) return BAN;
         break;
       }
       case 'proposal': {
         const { round, value, validRound, height } = message.proposal;
-        if (place.sender !== driver.proposerOf(height, round)) return IGNORE;
+        if (place.sender !== driver.proposerOf(height, round)) {
+          if (isSigned(message)) onWrongProposer(message.proposal);
+          return BAN;
+        }
         const known = core.seen.get(round) ?? [];
         if (known.some((p) => p.value === value && p.validRound === validRound)) {
           return { verdict: mayRelay(place.key, nowMs), message: null };
@@ -114,8 +120,8 @@ export function createInbox(domain: SigningDomain): Inbox {
         const isWanted = hasQuorumFor(driver.keeper, 'precommit', round, value);
         const isFar = round > driver.rules.round + MAX_FUTURE_ROUND;
         if (!isWanted && (isFar || known.length >= MAX_PROPOSALS_PER_ROUND)) return IGNORE;
-        if (!isSigned(message)) return REJECT;
-        if (message.polka !== null && !vouched(message.polka, view)) return REJECT;
+        if (!isSigned(message)) return BAN;
+        if (message.polka !== null && !vouched(message.polka, view)) return BAN;
         break;
       }
       case 'polka': {
@@ -123,7 +129,7 @@ export function createInbox(domain: SigningDomain): Inbox {
         if (hasQuorumFor(driver.keeper, 'prevote', round, blockHash)) {
           return { verdict: mayRelay(place.key, nowMs), message: null };
         }
-        if (!vouched(message.certificate, view)) return REJECT;
+        if (!vouched(message.certificate, view)) return BAN;
         break;
       }
     }
@@ -134,7 +140,7 @@ export function createInbox(domain: SigningDomain): Inbox {
   return {
     admit(bytes, view, nowMs) {
       const decoded = decodeMessage(bytes);
-      if (!decoded.ok) return REJECT;
+      if (!decoded.ok) return BAN;
       const message = decoded.value;
       const place = placeOf(message);
       authorities = view.validators.addresses.length;

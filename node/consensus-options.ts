@@ -39,7 +39,7 @@ export type ConsensusBlocks = Readonly<{
 type ConsensusNetwork = Readonly<{
   broadcast(bytes: Uint8Array): void;
   /** Delivers gossip; the answer is the gossip verdict. Returns the function that ends it. */
-  onMessage(receive: (bytes: Uint8Array, from: string) => 'accept' | 'ignore' | 'reject'): () => void;
+  onMessage(receive: (bytes: Uint8Array, from: string) => 'accept' | 'ignore' | 'reject' | 'ban'): () => void;
 }>;
 
 /** How blocks are caught up with. Claims of heights are hints: every block is checked by its certificate. */
@@ -81,6 +81,10 @@ export type ConsensusOptions = Readonly<{
   timeWindow?: TimeWindow;
   /** Milliseconds between two heights at least; 1,000 unless a test says otherwise. */
   intervalMs?: number;
+  /** False while this key must not sign, for a reason that passes by itself. */
+  maySign?(): boolean;
+  /** True while this node's clock is not to be trusted: it proposes nothing and finds no fresh block timely. */
+  isClockOff?(): boolean;
   onHeight?(report: HeightReport): void;
   onEvidence?(evidence: Evidence): void;
   /** Storage failed or an invariant broke: the node has to stop. The driver has stopped acting already. */
@@ -93,6 +97,8 @@ export type ConsensusStatus = Readonly<{
   step: string;
   isAuthority: boolean;
   isSyncing: boolean;
+  /** This key has signed since the node started. */
+  hasSigned: boolean;
   /** Sorted authorities of the height in progress. */
   validators: readonly string[];
 }>;

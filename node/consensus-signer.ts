@@ -17,6 +17,8 @@ export type ConsensusSigner = Readonly<{
   sign(place: SignPlace, digest: Uint8Array, syncLog: () => void): Uint8Array | null;
   /** No signatures below `height` until then, or until `untilMs` of the monotonic clock. */
   holdBack(height: number, untilMs: number): void;
+  /** True once a signature has left since the start. */
+  hasSigned(): boolean;
   /** True for a key of which no signature is on record. */
   isUnused(): boolean;
   close(): void;
@@ -27,6 +29,7 @@ export type SignerOptions = Readonly<{
   domain: SigningDomain;
   directory: string;
   mayCreate: boolean;
+  maySign: () => boolean;
   clock: Clock;
   log: Logger;
 }>;
@@ -36,13 +39,14 @@ export const FOLLOWER: ConsensusSigner = {
   address: null,
   sign: () => null,
   holdBack: () => {},
+  hasSigned: () => false,
   isUnused: () => false,
   close: () => {},
 };
 
 /** Signer of a key with its sign state in `directory`. Faults: openSignGuard's. */
 export function openConsensusSigner(options: SignerOptions): Result<ConsensusSigner> {
-  const { key, domain, directory, mayCreate, clock, log } = options;
+  const { key, domain, directory, mayCreate, maySign, clock, log } = options;
   if (key === null) return success(FOLLOWER);
   const address = addressOfSecret(key);
   const opened = openSignGuard({
@@ -54,14 +58,18 @@ export function openConsensusSigner(options: SignerOptions): Result<ConsensusSig
   const guard: SignGuard = opened.value;
   let heldBelow = 0;
   let heldUntilMs = 0;
+  let hasSigned = false;
   return success({
     address,
     sign(place, digest, syncLog) {
-      if (place.height < heldBelow && clock.monotonic() < heldUntilMs) return null;
+      if ((place.height < heldBelow && clock.monotonic() < heldUntilMs) || !maySign()) return null;
       // The inputs a signature rests on must outlive a crash, or a lock could be forgotten.
       syncLog();
       const signed = guard.sign(place, digest, (bytes) => signDigest(bytes, key));
-      if (signed.ok) return signed.value;
+      if (signed.ok) {
+        hasSigned = true;
+        return signed.value;
+      }
       if (signed.code === 'sign-guard/storage') throw new Error(signed.message);
       log.warn('signature-refused', { code: signed.code, ...place });
       return null;
@@ -70,6 +78,7 @@ export function openConsensusSigner(options: SignerOptions): Result<ConsensusSig
       heldBelow = Math.max(heldBelow, height);
       heldUntilMs = untilMs;
     },
+    hasSigned: () => hasSigned,
     isUnused: () => guard.last() === null,
     close: () => guard.close(),
   });

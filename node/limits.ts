@@ -22,6 +22,10 @@ export const AUTHORITIES = 100;
 export const REGULAR_NODES = 64;
 /** Milliseconds a stopping node may take before it is forced. */
 export const STOP_MS = 10_000;
+/** Proofs of double signing waiting to be sent. */
+export const OPEN_EVIDENCE = 64;
+/** Blocks an authority gives the one before it to bring evidence to the chain. */
+export const EVIDENCE_TURN_BLOCKS = 3;
 /** Audits waiting in one authority. */
 export const OPEN_AUDITS = 64;
 /** Blocks after which a protocol transaction that was not included is signed again. */
@@ -30,6 +34,10 @@ export const RESEND_BLOCKS = 8;
 export const PROTOCOL_TRANSACTIONS = 1_024;
 /** Gas added to an estimate, in percent: state may move before inclusion. */
 export const GAS_MARGIN_PERCENT = 50;
+/** Milliseconds a node's clock may differ from the median of the authorities' before it stops validating. */
+export const CLOCK_TOLERANCE_MS = 5_000;
+/** Milliseconds among peers before a restarted authority signs: two peer exchanges, in which its twin would be met. */
+export const TWIN_WATCH_MS = 4_000;
 /** Blocks asked of a peer in one request. */
 export const SYNC_BLOCKS = 64;
 /** Bytes of one answer to a request for blocks. */

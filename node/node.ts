@@ -9,6 +9,7 @@ import { type BlobStore, openBlobStore } from '../bridge/blob-store.ts';
 import type { Chain } from '../chain/api.ts';
 import { openChain } from '../chain/chain.ts';
 import { parseGenesis } from '../chain/genesis.ts';
+import type { Evidence } from '../consensus/evidence.ts';
 import { validatorSetHash } from '../consensus/validator-set.ts';
 import type { ChainStatus, PeerNode } from '../net/api.ts';
 import { authorityBindingDigest, nodePublicKey } from '../net/authority-binding.ts';
@@ -17,9 +18,11 @@ import { type RpcServer, startRpcServer } from '../rpc/server.ts';
 import { type AuthoritySets, createAuthoritySets } from './authority-sets.ts';
 import { fetchBlocks, serveBlocks } from './block-exchange.ts';
 import { type Clock, systemClock } from './clock.ts';
+import { createClockCheck } from './clock-check.ts';
 import type { Config } from './config.ts';
 import { createConsensusBlocks } from './consensus-blocks.ts';
 import { ConsensusDriver } from './consensus-driver.ts';
+import { createEvidenceAgent } from './evidence-agent.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { type Learning, type LearningOptions, startLearning } from './learning.ts';
 import { createLearningPort } from './learning-port.ts';
@@ -30,7 +33,9 @@ import { type NetworkDefinition, networkDefinition } from './network-definition.
 import { isCaughtUp } from './peer-heights.ts';
 import { createProtocolSender } from './protocol-sender.ts';
 import { type RpcPortsOptions, createRpcPorts } from './rpc-ports.ts';
+import { systemView } from './system-view.ts';
 import { createTransactionGossip } from './transaction-gossip.ts';
+import { createTwinCheck } from './twin-check.ts';
 
 export type NodeOptions = Readonly<{
   config: Config;
@@ -97,6 +102,7 @@ async function startPeers(
       ? { authority: { address: identity.address, signature: signDigest(digest, identity.secretKey) } }
       : {}),
     now: clock.monotonic,
+    wallClock: clock.now,
     log: (level, message, fields) => log[level](message, fields),
   });
   if (peerNode.ok || peerNode.code !== 'port-in-use') return peerNode;
@@ -112,10 +118,22 @@ function createDriver(parts: {
   isAuthority: boolean;
   clock: Clock;
   log: Logger;
+  onEvidence: (evidence: Evidence) => void;
   onFatal: (error: Error) => void;
 }): ConsensusDriver {
   const { config, chain, sets, peerNode, identity, isAuthority, clock, log } = parts;
-  return new ConsensusDriver({
+  const twins = createTwinCheck({
+    address: identity.address,
+    isFresh: () =>
+      config.boot_nodes.length === 0 ||
+      (chain.head().header.number === 0 && peerNode.peers().every(({ status }) => status.height === 0)),
+    hasSigned: () => driver.status().hasSigned,
+    clock,
+    log,
+    refuse: parts.onFatal,
+  });
+  if (isAuthority) peerNode.onPeer(twins.onPeer);
+  const driver: ConsensusDriver = new ConsensusDriver({
     chainId: chain.chainId,
     genesisHash: fromHex(chain.genesisHash),
     key: isAuthority ? identity.secretKey : null,
@@ -140,10 +158,12 @@ function createDriver(parts: {
     log,
     onHeight: ({ height, round, intervalMs, finalityMs, synced }) =>
       log.debug('height', { height, round, intervalMs, finalityMs, synced }),
-    onEvidence: (evidence) =>
-      log.warn('equivocation seen', { type: evidence.type, height: evidence.height, signer: evidence.signer }),
+    maySign: twins.maySign,
+    isClockOff: createClockCheck(peerNode.peers, () => driver.status().validators, log),
+    onEvidence: parts.onEvidence,
     onFatal: parts.onFatal,
   });
+  return driver;
 }
 
 type OpenedParts = Readonly<{ definition: NetworkDefinition; identity: Identity; chain: Chain; store: BlobStore }>;
@@ -224,7 +244,25 @@ async function startParts(
   await tellPeers();
   chain.onHead(() => void tellPeers());
 
-  const driver = createDriver({ config, chain, sets, peerNode, identity, isAuthority, clock, log, onFatal });
+  const { address, secretKey } = identity;
+  const sender = createProtocolSender({ chain, address, secretKey, submit: gossip.submit, log });
+  const evidence = createEvidenceAgent({ address, setOf: sets.at, view: () => systemView(chain), sender, log });
+  chain.onHead(({ block }) => {
+    evidence.onHead(block.header.number).catch((error: unknown) => log.error('evidence', { reason: String(error) }));
+  });
+  const onEvidence = isAuthority ? evidence.report : (): void => undefined;
+  const driver = createDriver({
+    config,
+    chain,
+    sets,
+    peerNode,
+    identity,
+    isAuthority,
+    clock,
+    log,
+    onEvidence,
+    onFatal,
+  });
   let learning: Learning | null = null;
   const shared = { config, definition, identity, isAuthority, chain, store, peerNode, clock, log };
   const rpc = await serveApi({ ...shared, driver, learning: () => learning, submit: gossip.submit });
@@ -234,8 +272,6 @@ async function startParts(
   if (!started.ok) return started;
   closers.push(() => driver.stop());
 
-  const { address, secretKey } = identity;
-  const sender = createProtocolSender({ chain, address, secretKey, submit: gossip.submit, log });
   const caughtUp = (): boolean =>
     isCaughtUp(
       chain.head().header.number,

@@ -1,6 +1,6 @@
 // Owns compiling chain/contracts/*.sol with fixed settings, so that the bytecode is reproducible: the system contracts to
-// build/chain/contracts.json, the referee to build/chain/referee.json, the predeploys to build/chain/predeploys.json, each
-// group by itself, so that none can touch another's bytes.
+// build/chain/contracts.json, the referee to build/chain/referee.json, the evidence contract to build/chain/evidence.json, the predeploys to
+// build/chain/predeploys.json, each group by itself, so that none can touch another's bytes.
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -11,14 +11,16 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const from = join(root, 'chain', 'contracts');
 const ofReferee = (name) => name.startsWith('Referee') || name === 'SoftFloat.sol';
+const ofEvidence = (name) => name === 'Evidence.sol';
 const ofPredeploys = (name) => ['Multicall3.sol', 'WrappedPol.sol'].includes(name);
 const groups = [
   {
     file: 'contracts.json',
-    has: (name) => !ofReferee(name) && !ofPredeploys(name),
+    has: (name) => !ofReferee(name) && !ofEvidence(name) && !ofPredeploys(name),
     made: ['Authorities', 'Trainers', 'LearningRounds', 'Rewards'],
   },
   { file: 'referee.json', has: ofReferee, made: ['Referee', 'RefereeProbe'] },
+  { file: 'evidence.json', has: ofEvidence, made: ['Evidence'] },
   { file: 'predeploys.json', has: ofPredeploys, made: ['Multicall3', 'WrappedPol'] },
 ];
 

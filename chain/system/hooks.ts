@@ -5,6 +5,7 @@ import { type Result, success } from '../../base/fault.ts';
 import type { GenesisAccount, SystemHooks } from '../api.ts';
 import type { Authority, LearningParameters } from './api.ts';
 import { markPaidCall, onBlockCall } from './calls.ts';
+import { EVIDENCE_ADDRESS, beginEvidenceCall, evidenceContract } from './evidence.ts';
 import { systemGenesisAlloc } from './genesis-alloc.ts';
 import { readPendingRewards } from './views.ts';
 
@@ -19,10 +20,15 @@ export async function systemHooks(
   for (const { address, nonce, balance, code, storage } of accounts.value) {
     alloc[address] = { balance, nonce: Number(nonce), code: toHex(code), storage: Object.fromEntries(storage) };
   }
+  alloc[EVIDENCE_ADDRESS] = { balance: 0n, nonce: 1, code: evidenceContract().runtimeBytecode };
   return success({
     alloc,
     // Paid entries leave the queue first, so that onBlock never meets them.
-    calls: (_number, paid) => (paid > 0 ? [markPaidCall(paid), onBlockCall()] : [onBlockCall()]),
+    calls: (number, paid) => [
+      ...(number === 1 ? [beginEvidenceCall()] : []),
+      ...(paid > 0 ? [markPaidCall(paid)] : []),
+      onBlockCall(),
+    ],
     rewards: async (view, max) => {
       const pending = await readPendingRewards((to, data) => view({ to, data }), max);
       return pending.map(({ recipient, gwei }) => ({ address: recipient, amountGwei: gwei }));

@@ -11,6 +11,7 @@ import { authoritiesAbi, decodeRevert, learningRoundsAbi, rewardsAbi, trainersAb
 import { LEARNING_ROUNDS_ADDRESS, REWARDS_ADDRESS, TRAINERS_ADDRESS } from '../../chain/system/api.ts';
 import { type ContractName, compiledContracts } from '../../chain/system/bytecode.ts';
 import { decodeSystemLog } from '../../chain/system/events.ts';
+import { EVIDENCE_ADDRESS } from '../../chain/system/evidence.ts';
 import { systemGenesisAlloc } from '../../chain/system/genesis-alloc.ts';
 import { systemHooks } from '../../chain/system/hooks.ts';
 import {
@@ -99,10 +100,14 @@ test('genesis accounts depend on nothing but parameters and authorities', async 
   };
   t.is(await digest(), await digest());
   const hooks = unwrap(await systemHooks(testParameters, [authorityOf(0)]));
-  t.is(Object.keys(hooks.alloc).length, 4);
-  t.is(hooks.calls(1, 0).length, 1);
+  t.is(Object.keys(hooks.alloc).length, 5, 'four of them and the evidence contract');
   t.deepEqual(
-    hooks.calls(1, 2).map(({ to }) => to),
+    hooks.calls(1, 0).map(({ to }) => to),
+    [EVIDENCE_ADDRESS, LEARNING_ROUNDS_ADDRESS],
+  );
+  t.is(hooks.calls(2, 0).length, 1);
+  t.deepEqual(
+    hooks.calls(2, 2).map(({ to }) => to),
     [REWARDS_ADDRESS, LEARNING_ROUNDS_ADDRESS],
   );
 });

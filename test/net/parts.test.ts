@@ -65,6 +65,7 @@ test('a status survives encoding, and every wrong field is named', (t) => {
     chainId: 5,
     genesisHash: toHex(new Uint8Array(32).fill(2)),
     status,
+    clockMs: 1_700_000_000_123,
     listen: ['/ip4/1.2.3.4/tcp/5/ws'],
     authority,
   };

@@ -10,6 +10,7 @@ const peer = (height: number, isAuthority = true): PeerView => ({
   status: { height, headHash: '0x', role: 'regular', apiUrl: '' },
   authority: isAuthority ? '0x' : null,
   roundTripMs: null,
+  clockOffsetMs: null,
   penalty: 0,
   connectedSinceMs: 0,
 });
