@@ -286,20 +286,7 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     }
   }
 
-  function viewOf(entry: Entry): PeerView {
-    return {
-      peer: entry.peer,
-      direction: entry.direction,
-      remoteAddress: entry.remoteAddress,
-      listenAddresses: entry.message.listen.map((address) => `${address}/p2p/${entry.peer}`),
-      status: entry.message.status,
-      authority: entry.authority,
-      roundTripMs: entry.roundTripMs,
-      clockOffsetMs: entry.clockOffsetMs,
-      penalty: options.penaltyOf(entry.peer),
-      connectedSinceMs: entry.connectedSinceMs,
-    };
-  }
+  const viewOf = (entry: Entry): PeerView => peerView(entry, options.penaltyOf(entry.peer));
 
   function addressesOf(peer: PeerKey, withLoopback: boolean): readonly string[] {
     const entry = entries.get(peer);
@@ -368,5 +355,23 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
       listeners.clear();
       entries.clear();
     },
+  };
+}
+
+function peerView(entry: Entry, penalty: number): PeerView {
+  const { peer, direction, remoteAddress, message, authority, roundTripMs, clockOffsetMs, connectedSinceMs } = entry;
+  const listenAddresses = message.listen.map((address) => `${address}/p2p/${peer}`);
+  const { status } = message;
+  return {
+    peer,
+    direction,
+    remoteAddress,
+    listenAddresses,
+    status,
+    authority,
+    roundTripMs,
+    clockOffsetMs,
+    penalty,
+    connectedSinceMs,
   };
 }
