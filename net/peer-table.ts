@@ -17,13 +17,15 @@ type Entry = {
   readonly connectedSinceMs: number;
   message: StatusMessage;
   authority: Hex | null;
-  roundTripMs: number | null;
   clockOffsetMs: number | null;
+  roundTripMs: number | null;
   statusAtMs: number;
   failures: number;
   refreshing: boolean;
 };
 
+/** What a checked status says of a peer. */
+type Introduction = Pick<Entry, 'message' | 'authority' | 'clockOffsetMs'>;
 type Waiting = { readonly promise: Promise<boolean>; settle(joined: boolean): void };
 
 export type PeerTable = Readonly<{
@@ -153,7 +155,7 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
       tell({ kind: 'status', peer: viewOf(known) });
       return success(known);
     }
-    return enter(peer, message, authority.value, clockOffsetMs);
+    return enter(peer, { message, authority: authority.value, clockOffsetMs });
   }
 
   function checkBinding(peer: PeerKey, message: StatusMessage, known: Entry | undefined): Result<Hex | null> {
@@ -170,12 +172,8 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     return success(binding.address);
   }
 
-  function enter(
-    peer: PeerKey,
-    message: StatusMessage,
-    authority: Hex | null,
-    clockOffsetMs: number | null,
-  ): Result<Entry> {
+  function enter(peer: PeerKey, introduced: Introduction): Result<Entry> {
+    const { authority } = introduced;
     const connection = connectionsOf(peer)[0];
     if (connection === undefined) return fault('not-connected', 'the connection closed during introductions');
     const reserved = authority !== null && authorities.has(authority);
@@ -190,17 +188,15 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
       direction: connection.direction,
       remoteAddress: connection.remoteAddr.toString(),
       connectedSinceMs: now(),
-      message,
-      authority,
+      ...introduced,
       roundTripMs: null,
-      clockOffsetMs,
       statusAtMs: now(),
       failures: 0,
       refreshing: false,
     };
     entries.set(peer, entry);
     waiting.get(peer)?.settle(true);
-    log('info', 'peer joined', { peer, direction: entry.direction, height: message.status.height });
+    log('info', 'peer joined', { peer, direction: entry.direction, height: introduced.message.status.height });
     tell({ kind: 'joined', peer: viewOf(entry) });
     return success(entry);
   }
