@@ -19,7 +19,11 @@ const groups = [
     has: (name) => !ofReferee(name) && !ofEvidence(name) && !ofPredeploys(name),
     made: ['Authorities', 'Trainers', 'LearningRounds', 'Rewards'],
   },
-  { file: 'referee.json', has: ofReferee, made: ['Referee', 'RefereeProbe'] },
+  {
+    file: 'referee.json',
+    has: ofReferee,
+    made: ['Referee', 'RefereeElements', 'RefereeLines', 'RefereeAttention', 'RefereeProbe'],
+  },
   { file: 'evidence.json', has: ofEvidence, made: ['Evidence'] },
   { file: 'predeploys.json', has: ofPredeploys, made: ['Multicall3', 'WrappedPol'] },
 ];

@@ -39,6 +39,7 @@ contract RefereeProbe {
         if (operation == 7) return uint256(SoftFloat.toNearest(a));
         if (operation == 8) return uint256(SoftFloat.toFloor(a));
         if (operation == 9) return SoftFloat.bf16(a);
-        return SoftFloat.exp(a);
+        if (operation == 10) return SoftFloat.exp(a);
+        return SoftFloat.log(a);
     }
 }

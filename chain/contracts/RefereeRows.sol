@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Owns sums and lines by the kernel specification: lane sums (R1), int8 quantisation with and without noise (Q1 to Q4), and
-// the product of two quantised lines (M1). Where the numbers come from is RefereeWitness.sol.
+// dot products of packed codes (M1). Where the numbers come from is RefereeWitness.sol.
 pragma solidity 0.8.37;
 
 import {SoftFloat} from "./SoftFloat.sol";
@@ -9,6 +9,9 @@ import {SoftFloat} from "./SoftFloat.sol";
 library RefereeRows {
     using SoftFloat for uint256;
 
+    /// @dev A magnitude above this is no bf16 operand (rule B1); infinities and NaN are above it as well.
+    uint256 private constant BF16_MOST = 0x5d800000;
+
     function allFinite(uint256[] memory values) internal pure returns (bool yes) {
         assembly ("memory-safe") {
             yes := 1
@@ -16,6 +19,29 @@ library RefereeRows {
             for { let place := add(values, 32) } iszero(gt(place, end)) { place := add(place, 32) } {
                 yes := and(yes, iszero(eq(and(mload(place), 0x7f800000), 0x7f800000)))
             }
+        }
+    }
+
+    /// @notice Rule B1 in place; false when a number is out of its range, which is where an instruction fails.
+    function roundAll(uint256[] memory values) internal pure returns (bool) {
+        unchecked {
+            for (uint256 i; i < values.length; ++i) {
+                if (!inRange(values[i])) return false;
+                values[i] = values[i].bf16();
+            }
+            return true;
+        }
+    }
+
+    function inRange(uint256 value) internal pure returns (bool) {
+        return value & 0x7fffffff <= BF16_MOST;
+    }
+
+    /// @notice Rule R3 over products, on from `start`; the shorter list counts.
+    function dot(uint256 start, uint256[] memory a, uint256[] memory b) internal pure returns (uint256 sum) {
+        unchecked {
+            sum = start;
+            for (uint256 i; i < a.length; ++i) sum = sum.add(a[i].mul(b[i]));
         }
     }
 
@@ -38,50 +64,44 @@ library RefereeRows {
         }
     }
 
-    /// @notice Rules Q1 and Q2, in place: values become whole numbers in [-127, 127] as two's complement.
-    function quantize(uint256[] memory line) internal pure returns (uint256 scale) {
-        unchecked {
-            uint256 reciprocal;
-            (scale, reciprocal) = _scales(line);
-            for (uint256 i; i < line.length; ++i) {
-                line[i] = scale == 0 ? 0 : _clamp(line[i].mul(reciprocal).toNearest());
+    /// @notice Rule Q1: scale and reciprocal of a line whose greatest magnitude is `most`.
+    function scales(uint256 most) internal pure returns (uint256 scale, uint256 reciprocal) {
+        if (most < 0x0d800000) return (0, 0); // 2^-100
+        return (most.div(0x42fe0000), uint256(0x42fe0000).div(most)); // 127
+    }
+
+    /// @notice Rule Q2: the code of a number as two's complement of 8 bits.
+    function code(uint256 x, uint256 most) internal pure returns (uint256) {
+        (, uint256 reciprocal) = scales(most);
+        return reciprocal == 0 ? 0 : _clamp(x.mul(reciprocal).toNearest());
+    }
+
+    /// @notice Rule Q3: the same with noise.
+    function noisyCode(uint256 x, uint256 most, uint256 noise) internal pure returns (uint256) {
+        (, uint256 reciprocal) = scales(most);
+        return reciprocal == 0 ? 0 : _clamp(x.mul(reciprocal).add(noise).toFloor());
+    }
+
+    /// @notice Exact sum of products of signed bytes, four in the low end of each word; `b` must not be the shorter one.
+    function codeProduct(uint256[] memory a, uint256[] memory b) internal pure returns (int256 sum) {
+        assembly ("memory-safe") {
+            let end := shl(5, mload(a))
+            for { let place := 32 } iszero(gt(place, end)) { place := add(place, 32) } {
+                let x := mload(add(a, place))
+                let y := mload(add(b, place))
+                sum := add(sum, mul(signextend(0, x), signextend(0, y)))
+                sum := add(sum, mul(signextend(0, shr(8, x)), signextend(0, shr(8, y))))
+                sum := add(sum, mul(signextend(0, shr(16, x)), signextend(0, shr(16, y))))
+                sum := add(sum, mul(signextend(0, shr(24, x)), signextend(0, shr(24, y))))
             }
         }
     }
 
-    /// @notice Rules Q1, Q3 and Q4, in place. Element i of the line is the gradient's (row, column) plus i times the steps.
-    /// @param grid row, column, row step, column step and columns of the gradient.
-    function quantizeNoisy(uint256[] memory line, uint256 key, uint256[5] memory grid)
-        internal
-        pure
-        returns (uint256 scale)
-    {
-        unchecked {
-            uint256 reciprocal;
-            (scale, reciprocal) = _scales(line);
-            for (uint256 i; i < line.length; ++i) {
-                uint256 noise = _noise(key, grid[4], grid[0] + i * grid[2], grid[1] + i * grid[3]);
-                line[i] = scale == 0 ? 0 : _clamp(line[i].mul(reciprocal).add(noise).toFloor());
-            }
-        }
-    }
-
-    /// @notice Rule M1 of two quantised lines; `b` must not be the shorter one.
-    function product(uint256[] memory a, uint256[] memory b, uint256 scaleA, uint256 scaleB)
-        internal
-        pure
-        returns (uint256)
-    {
-        unchecked {
-            int256 sum;
-            assembly ("memory-safe") {
-                let end := shl(5, mload(a))
-                for { let place := 32 } iszero(gt(place, end)) { place := add(place, 32) } {
-                    sum := add(sum, mul(mload(add(a, place)), mload(add(b, place))))
-                }
-            }
-            return SoftFloat.fromInt(sum).mul(scaleA.mul(scaleB));
-        }
+    /// @notice Rule M1 of the exact sum and the greatest magnitudes of the two lines.
+    function product(int256 sum, uint256 mostA, uint256 mostB) internal pure returns (uint256) {
+        (uint256 a,) = scales(mostA);
+        (uint256 b,) = scales(mostB);
+        return SoftFloat.fromInt(sum).mul(a.mul(b));
     }
 
     /// @notice Rule Q4: the key of a gradient's noise.
@@ -94,33 +114,18 @@ library RefereeRows {
         }
     }
 
-    function _scales(uint256[] memory line) private pure returns (uint256 scale, uint256 reciprocal) {
-        unchecked {
-            uint256 most;
-            assembly ("memory-safe") {
-                let end := add(line, shl(5, mload(line)))
-                for { let place := add(line, 32) } iszero(gt(place, end)) { place := add(place, 32) } {
-                    let magnitude := and(mload(place), 0x7fffffff)
-                    if gt(magnitude, most) { most := magnitude }
-                }
-            }
-            if (most < 0x0d800000) return (0, 0); // 2^-100
-            return (most.div(0x42fe0000), uint256(0x42fe0000).div(most)); // 127
-        }
-    }
-
-    function _clamp(int256 q) private pure returns (uint256) {
-        return uint256(q > 127 ? int256(127) : q < -127 ? int256(-127) : q);
-    }
-
-    /// @dev Noise as binary32: 16 bits over 65,536.
-    function _noise(uint256 key, uint256 columns, uint256 row, uint256 column) private pure returns (uint256) {
+    /// @notice Rule Q4: noise at (row, column) of a gradient with so many columns as binary32, 16 bits over 65,536.
+    function noiseAt(uint256 key, uint256 columns, uint256 row, uint256 column) internal pure returns (uint256) {
         unchecked {
             uint256 counter = row * 16 * ((columns + 31) >> 5) + 16 * (column >> 5) + (column & 15);
             uint256 hash = _mix((counter & 0xffffffff) ^ key);
             uint256 bits = column & 16 == 0 ? hash & 0xffff : hash >> 16;
             return bits == 0 ? 0 : SoftFloat.fromInt(int256(bits)) - (16 << 23);
         }
+    }
+
+    function _clamp(int256 q) private pure returns (uint256) {
+        return uint256(q > 127 ? int256(127) : q < -127 ? int256(-127) : q) & 0xff;
     }
 
     function _mix(uint256 w) private pure returns (uint256) {

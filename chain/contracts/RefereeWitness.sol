@@ -3,6 +3,8 @@
 // What is computed from them is Referee.sol.
 pragma solidity 0.8.37;
 
+import {RefereeRows} from "./RefereeRows.sol";
+
 /// @notice A tensor in a tree of base/merkle.ts: leaves of `leafBytes` (the last may be shorter), `offset` bytes before it.
 struct Operand {
     bytes32 root;
@@ -100,7 +102,50 @@ abstract contract RefereeWitness {
         pure
         returns (uint256)
     {
-        return _read(piece, witness, k, element, 1, 1)[0];
+        if (k >= piece.operands.length) revert PieceRefused();
+        Operand calldata operand = piece.operands[k];
+        if (element >= operand.length) revert ElementOutOfRange(k, element);
+        unchecked {
+            uint256 place = operand.offset + 4 * element;
+            (, uint256 data) = _leaf(operand, witness, k, place);
+            return _word(data + place);
+        }
+    }
+
+    /// @dev The piece's numbers, which must be so many.
+    function _numbers(Piece calldata piece, uint256 count) internal pure returns (uint256[] memory numbers) {
+        if (piece.numbers.length != count) revert PieceRefused();
+        numbers = new uint256[](count);
+        for (uint256 i; i < count; ++i) numbers[i] = piece.numbers[i];
+    }
+
+    /// @dev An output is as computed, and a number.
+    function _same(uint256 value, uint256 claimed) internal pure returns (bool) {
+        return value & 0x7f800000 != 0x7f800000 && value == claimed;
+    }
+
+    /// @dev Numbers of one row of a ledger of lanes over so many terms: sixteen for each block of 1,024.
+    function _laneWords(uint256 terms) internal pure returns (uint256) {
+        return ((terms + 1023) >> 10) << 4;
+    }
+
+    /// @dev First term and count, sixteen apart, that block and lane of `place` add.
+    function _laneTerms(uint256 terms, uint256 place) internal pure returns (uint256 first, uint256 count) {
+        if (place >= _laneWords(terms)) revert PieceRefused();
+        first = ((place >> 4) << 10) + (place & 15);
+        uint256 end = ((place >> 4) + 1) << 10;
+        if (end > terms) end = terms;
+        count = first < end ? (end - first + 15) >> 4 : 0;
+    }
+
+    /// @dev The sum a row of a ledger of lanes comes to.
+    function _folded(Piece calldata piece, Opening[] calldata witness, uint256 k, uint256 terms, uint256 row)
+        internal
+        pure
+        returns (uint256)
+    {
+        uint256 words = _laneWords(terms);
+        return RefereeRows.fold(_read(piece, witness, k, row * words + words - 16, 16, 1));
     }
 
     /// @dev Last byte + 1 of the opened leaf that holds byte `place`, and what to add to a place for its place in calldata.

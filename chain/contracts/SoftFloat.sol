@@ -186,6 +186,33 @@ library SoftFloat {
         }
     }
 
+    /// @notice Rule E2, for a positive normal number.
+    function log(uint256 x) internal pure returns (uint256) {
+        unchecked {
+            int256 exponent = int256(x >> 23) - 126;
+            uint256 m = (x & 0x7fffff) | 0x3f000000;
+            if (m < 0x3f3504f3) {
+                --exponent;
+                m = add(m, m);
+            }
+            m = sub(m, ONE);
+            uint256 z = mul(m, m);
+            uint256 p = 0x3d9021bb;
+            p = add(mul(p, m), 0xbdebd1b8);
+            p = add(mul(p, m), 0x3def251a);
+            p = add(mul(p, m), 0xbdfe5d4f);
+            p = add(mul(p, m), 0x3e11e9bf);
+            p = add(mul(p, m), 0xbe2aae50);
+            p = add(mul(p, m), 0x3e4cceac);
+            p = add(mul(p, m), 0xbe7ffffc);
+            p = add(mul(p, m), 0x3eaaaaaa);
+            uint256 power = fromInt(exponent);
+            uint256 y = add(mul(mul(m, z), p), mul(power, 0xb95e8083));
+            y = sub(y, mul(0x3f000000, z));
+            return add(add(m, y), mul(power, 0x3f318000));
+        }
+    }
+
     /// @notice Rule E3, for a finite number.
     function sigmoid(uint256 x) internal pure returns (uint256) {
         return div(ONE, add(ONE, exp(x ^ SIGN)));

@@ -11,24 +11,84 @@ import { CONTRACTS_FILE_BYTES } from './limits.ts';
 
 /** Codes of what a piece computes: those below 128 are instruction codes of the kernel specification. */
 export const REFEREE_PARTS = {
+  embed: 1,
+  embedGrad: 2,
   rmsNorm: 3,
+  rmsNormGradX: 4,
+  rmsNormGradGain: 5,
   linear: 6,
   linearGradX: 7,
   linearGradW: 8,
+  rope: 9,
+  attention: 10,
+  attentionGrad: 11,
   swiglu: 12,
   swigluGrad: 13,
+  crossEntropy: 14,
+  crossEntropyGrad: 15,
   add: 16,
   scale: 17,
   copy: 18,
+  zero: 19,
   adamW: 21,
+  cacheWrite: 22,
   turn: 128,
   normLane: 129,
   normFold: 130,
   normTotal: 131,
   normRoot: 132,
+  embedPrevious: 140,
+  embedLast: 141,
+  embedRun: 142,
+  adamFirst: 143,
+  adamSecond: 144,
+  cacheWriter: 145,
+  linearSum: 146,
+  linearLast: 147,
+  linePeak: 148,
+  lineCode: 149,
+  lineNoisyCode: 150,
+  rmsLane: 151,
+  rmsScale: 152,
+  rmsGradLane: 153,
+  gainRun: 154,
+  gainTotal: 155,
+  score: 160,
+  scoreTop: 161,
+  exponential: 162,
+  exponentialSum: 163,
+  attentionStats: 164,
+  outputDot: 165,
+  probability: 166,
+  scoreGradient: 167,
+  keyGradient: 168,
+  maximum: 170,
+  entropyLane: 171,
+  entropyStats: 172,
+  tokenLoss: 173,
+  count: 174,
+  lossTotal: 175,
 } as const;
 
 export type RefereePart = keyof typeof REFEREE_PARTS;
+
+/** Where the door and the contracts behind it stand; the door's bytecode names the other three. */
+export const REFEREE_ADDRESSES = {
+  Referee: '0x504f4c0000000000000000000000000000000008',
+  RefereeElements: '0x504f4c0000000000000000000000000000000009',
+  RefereeLines: '0x504f4c000000000000000000000000000000000a',
+  RefereeAttention: '0x504f4c000000000000000000000000000000000b',
+} as const satisfies Readonly<Record<string, Hex>>;
+
+export type RefereeName = keyof typeof REFEREE_ADDRESSES;
+
+export const REFEREE_NAMES = Object.keys(REFEREE_ADDRESSES) as readonly RefereeName[];
+
+/** Codes of a contraction that one piece multiplies; a longer one has a ledger of running sums. */
+export const CODE_BLOCK = 16_384;
+
+/** Terms of a sum by lanes after which its ledger starts a new sixteen. */
+export const LANE_BLOCK = 1_024;
 
 /** Numbers a chunk has in the ledger of gradNorm: sixteen lanes, their fold, the running total. */
 export const NORM_LEDGER_WIDTH = 18;
@@ -56,7 +116,7 @@ export const refereeAbi = [
   {
     type: 'function',
     name: 'judge',
-    stateMutability: 'pure',
+    stateMutability: 'view',
     inputs: [
       {
         name: 'piece',
@@ -114,7 +174,7 @@ export const refereeAbi = [
 export type RefereeContract = Readonly<{ abi: readonly unknown[]; creationBytecode: Hex; runtimeBytecode: Hex }>;
 
 /** The compiled referee, or the probe that only tests use. Throws when the build did not make it. */
-export function refereeContract(name: 'Referee' | 'RefereeProbe'): RefereeContract {
+export function refereeContract(name: RefereeName | 'RefereeProbe'): RefereeContract {
   const path = fileURLToPath(new URL('../referee.json', import.meta.url));
   const size = statSync(path, { throwIfNoEntry: false })?.size;
   check(size !== undefined, 'the referee is not compiled: run npm run build');

@@ -40,7 +40,10 @@ export const OPERATIONS: readonly Operation[] = [
   { name: 'toFloor', code: 8, of: (a) => (bounded(floatOf(a)) ? Math.floor(floatOf(a)) >>> 0 : null) },
   { name: 'bf16', code: 9, of: (a) => (Math.abs(floatOf(a)) <= 2 ** 60 ? bitsOf(scalar.bf16(floatOf(a))) : null) },
   { name: 'exp', code: 10, of: (a) => onFinite(a, 0, (x) => bitsOf(scalar.expFixed(x))) },
+  { name: 'log', code: 11, of: (a) => (isPositiveNormal(a) ? bitsOf(scalar.logFixed(floatOf(a))) : null) },
 ];
+
+const isPositiveNormal = (bits: number): boolean => bits >= 0x0080_0000 && bits < 0x7f80_0000;
 
 function onFinite(a: number, b: number, of: (x: number, y: number) => number): number | null {
   const [x, y] = [floatOf(a), floatOf(b)];

@@ -1,7 +1,8 @@
 // Owns an EVM with the referee and the soft-float probe in it, for their tests: calls, answers, gas.
 
 import { createEVM, type EVM } from '@ethereumjs/evm';
-import { fromHex, toHex } from '../../base/bytes.ts';
+import { createAddressFromString } from '@ethereumjs/util';
+import { fromHex, type Hex, toHex } from '../../base/bytes.ts';
 import { createCommon } from '../../chain/evm.ts';
 import { encodeCall } from '../../chain/system/abi.ts';
 import {
@@ -9,6 +10,8 @@ import {
   encodeJudge,
   type RefereeOpening,
   type RefereePiece,
+  REFEREE_ADDRESSES,
+  REFEREE_NAMES,
   refereeContract,
 } from '../../chain/system/referee.ts';
 
@@ -38,11 +41,17 @@ const PROBE_ABI = [
   },
 ] as const;
 
+const PROBE = '0x00000000000000000000000000000000000000f0';
 const GAS = 1_000_000_000n;
 const PER_CALL = 2_000;
 
-async function run(evm: EVM, code: Uint8Array, data: Uint8Array) {
-  const { executionGasUsed, exceptionError, returnValue } = await evm.runCode({ code, data, gasLimit: GAS });
+type Ran = Readonly<{ gas: number; error: string | null; returnValue: Uint8Array }>;
+
+async function call(evm: EVM, to: Hex, data: Uint8Array): Promise<Ran> {
+  // Addresses and storage are cold again, as in a transaction of its own.
+  await evm.journal.cleanup();
+  const { execResult } = await evm.runCall({ to: createAddressFromString(to), data, gasLimit: GAS });
+  const { executionGasUsed, exceptionError, returnValue } = execResult;
   return { gas: Number(executionGasUsed), error: exceptionError?.error ?? null, returnValue };
 }
 
@@ -54,12 +63,14 @@ function transactionGas(data: Uint8Array, execution: number): number {
 
 export async function openRefereeWorld(): Promise<RefereeWorld> {
   const evm = await createEVM({ common: createCommon(504_101) });
-  const referee = fromHex(refereeContract('Referee').runtimeBytecode);
-  const probe = fromHex(refereeContract('RefereeProbe').runtimeBytecode);
+  const install = (at: Hex, name: Parameters<typeof refereeContract>[0]) =>
+    evm.stateManager.putCode(createAddressFromString(at), fromHex(refereeContract(name).runtimeBytecode));
+  for (const name of REFEREE_NAMES) await install(REFEREE_ADDRESSES[name], name);
+  await install(PROBE, 'RefereeProbe');
   return {
     async judge(piece, witness) {
       const data = encodeJudge(piece, witness);
-      const { gas, error, returnValue } = await run(evm, referee, data);
+      const { gas, error, returnValue } = await call(evm, REFEREE_ADDRESSES.Referee, data);
       const answer = { gas: transactionGas(data, gas), calldata: data.length };
       if (error === null) return { ...answer, holds: decodeJudged(returnValue), error: null };
       return { ...answer, holds: null, error: returnValue.length >= 4 ? toHex(returnValue.subarray(0, 4)) : error };
@@ -75,7 +86,7 @@ export async function openRefereeWorld(): Promise<RefereeWorld> {
           pairs.setUint32(8 * i + 4, b[from + i] ?? 0);
         }
         const data = encodeCall(PROBE_ABI, 'batch', [operation, toHex(new Uint8Array(pairs.buffer))]);
-        const { gas, error, returnValue } = await run(evm, probe, data);
+        const { gas, error, returnValue } = await call(evm, PROBE, data);
         if (error !== null) throw new Error(`probe: ${error}`);
         total += gas;
         const view = new DataView(returnValue.buffer, returnValue.byteOffset, returnValue.length);
