@@ -1,7 +1,6 @@
 // Owns the imperative shell of the consensus: performs the core's effects, feeds it one event at a time, logs before acting,
 // signs through the guard, keeps the pace of heights. Rules are consensus/, what a block holds is the chain's.
 
-import { join } from 'node:path';
 import type { Hex } from '../base/bytes.ts';
 import { check, never, present } from '../base/check.ts';
 import { type Result, success } from '../base/fault.ts';
@@ -20,11 +19,12 @@ import { DEFAULT_TIMEOUTS } from '../consensus/timeouts.ts';
 import { type ValidatorSet, validatorSet, weightedSet } from '../consensus/validator-set.ts';
 import { type CatchUp, createCatchUp, judgeCertified } from './consensus-catch-up.ts';
 import { type Inbox, type Verdict, createInbox } from './consensus-inbox.ts';
-import { type ConsensusLog, type LogEntry, openConsensusLog } from './consensus-log.ts';
+import type { LogEntry } from './consensus-log.ts';
+import { type ConsensusMemory, openConsensusMemory } from './consensus-memory.ts';
 import type { CertifiedBlock, ConsensusOptions, ConsensusStatus } from './consensus-options.ts';
 import { type Proposals, createProposals } from './consensus-proposals.ts';
 import { replayEvents } from './consensus-replay.ts';
-import { type ConsensusSigner, FOLLOWER, openConsensusSigner } from './consensus-signer.ts';
+import { type ConsensusSigner, FOLLOWER } from './consensus-signer.ts';
 import type { SignStep } from './sign-guard.ts';
 import { type TimerSet, timerSet } from './timer-set.ts';
 
@@ -52,7 +52,7 @@ export class ConsensusDriver {
   readonly #ticks: TimerSet;
   readonly #proposals: Proposals;
   #signer: ConsensusSigner;
-  #log: ConsensusLog | null = null;
+  #memory: ConsensusMemory | null = null;
   #replay: readonly LogEntry[] = [];
   #set: ValidatorSet = weightedSet([]);
   #core: HeightState | null = null;
@@ -91,32 +91,12 @@ export class ConsensusDriver {
 
   /** Opens the sign state and the log, replays the height that was in progress, and takes part. */
   async start(): Promise<Result<null>> {
-    const { directory, clock, network, blocks, key, log, mayCreateSignState } = this.#options;
-    const head = blocks.head();
-    const signer = openConsensusSigner({
-      key,
-      domain: this.#domain,
-      directory,
-      mayCreate: head.height === 0 || mayCreateSignState === true,
-      maySign: this.#options.maySign ?? (() => true),
-      clock,
-      log,
-    });
-    if (!signer.ok) return signer;
-    this.#signer = signer.value;
-    const opened = openConsensusLog(join(directory, 'consensus.wal'));
-    if (!opened.ok) {
-      this.#signer.close();
-      return opened;
-    }
-    this.#log = opened.value.log;
-    this.#replay = opened.value.entries;
-    if (opened.value.isDamaged) {
-      // Locks of that height may be lost: it is followed, not voted in.
-      const votesFrom = Math.max(this.#log.height(), head.height + 1) + 1;
-      this.#signer.holdBack(votesFrom, Number.POSITIVE_INFINITY);
-      log.warn('consensus-log-damaged', { votesFrom });
-    }
+    const { clock, network } = this.#options;
+    const opened = openConsensusMemory(this.#options, this.#domain);
+    if (!opened.ok) return opened;
+    this.#memory = opened.value;
+    this.#signer = opened.value.signer;
+    this.#replay = opened.value.replay;
     this.#isStopped = false;
     this.#finalMs = clock.monotonic();
     await this.#begin();
@@ -130,10 +110,9 @@ export class ConsensusDriver {
   async stop(): Promise<void> {
     this.#halt();
     await this.#pumping;
-    this.#signer.close();
-    this.#log?.close();
+    this.#memory?.close();
     this.#signer = FOLLOWER;
-    this.#log = null;
+    this.#memory = null;
   }
 
   status(): ConsensusStatus {
@@ -182,10 +161,10 @@ export class ConsensusDriver {
     this.#proposals.clear();
     this.#reported.clear();
     this.#proposalMs = null;
-    const log = present(this.#log, 'log');
-    const replay = log.height() === this.#height ? this.#replay : [];
-    if (log.height() <= this.#height) this.#replay = [];
-    if (log.height() < this.#height) log.reset(this.#height);
+    const memory = present(this.#memory, 'memory');
+    const replay = memory.height() === this.#height ? this.#replay : [];
+    if (memory.height() <= this.#height) this.#replay = [];
+    if (memory.height() < this.#height) memory.begin(this.#height);
     if (replay.length > 0) return this.#restore(replay);
     const paceMs = this.#startedMs === 0 ? 0 : this.#startedMs + (intervalMs ?? 1_000) - clock.monotonic();
     const stampMs = (head.timestamp + 1) * 1_000 - clock.now();
@@ -251,8 +230,8 @@ export class ConsensusDriver {
 
   /** Logs an event, then steps the core. */
   #feed(event: Event, entry: LogEntry | null): void {
-    const log = present(this.#log, 'log');
-    if (entry !== null && log.height() === this.#height) log.append(entry);
+    const memory = present(this.#memory, 'memory');
+    if (entry !== null && memory.height() === this.#height) memory.append(entry);
     this.#effects.push(...step(present(this.#core, 'core'), event).effects);
   }
 
@@ -301,8 +280,8 @@ export class ConsensusDriver {
   }
 
   #sign(round: number, step: SignStep, digest: Uint8Array): Uint8Array | null {
-    const log = present(this.#log, 'log');
-    return this.#signer.sign({ height: this.#height, round, step }, digest, () => log.sync());
+    const { sync } = present(this.#memory, 'memory');
+    return this.#signer.sign({ height: this.#height, round, step }, digest, sync);
   }
 
   #signBallot(effect: Effect & { kind: 'sign-ballot' }): void {

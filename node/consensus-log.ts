@@ -19,9 +19,12 @@ export type LogEntry =
 export type ConsensusLog = Readonly<{
   /** Height the log is for, 0 when it is empty. */
   height(): number;
-  append(entry: LogEntry): void;
+  /** False once the height has filled the log: from then on nothing is kept, and the height must not be signed in. */
+  append(entry: LogEntry): boolean;
   /** Makes everything appended durable. */
   sync(): void;
+  /** Marks that something of this height is missing: it is told at the next opening. */
+  spoil(): void;
   /** Forgets all entries and starts the log of `height`. */
   reset(height: number): void;
   close(): void;
@@ -34,12 +37,14 @@ export type OpenedLog = Readonly<{
   isDamaged: boolean;
 }>;
 
-/** Bytes a log may hold: a height that writes more is stuck in thousands of proposals. */
+/** Bytes a log may hold: a height that writes more is stuck in hundreds of rounds with full blocks. */
 const MAX_LOG_BYTES = 1024 * 1024 * 1024;
 
 const MAGIC = new Uint8Array(Buffer.from('cwal-v1\0', 'latin1'));
 const HEAD_BYTES = 20;
 const FRAME_BYTES = 8;
+/** First byte of the last frame of a log that was full: what came after it is not known. */
+const FULL = 4;
 const MAX_ENTRY_BYTES = MAX_MESSAGE_BYTES + 64;
 const VALIDITIES: readonly Validity[] = ['valid', 'untimely', 'invalid'];
 const TIMERS: readonly TimerKind[] = ['propose', 'prevote', 'precommit'];
@@ -90,7 +95,9 @@ function load(bytes: Uint8Array): Loaded {
     const end = at + FRAME_BYTES + length;
     const isWhole = length > 0 && length <= MAX_ENTRY_BYTES && end <= bytes.length;
     const body = isWhole ? bytes.subarray(at + FRAME_BYTES, end) : null;
-    const entry = body !== null && crc32(body) === view.getUint32(at + 4) ? decodeEntry(body) : null;
+    const sound = body !== null && crc32(body) === view.getUint32(at + 4) ? body : null;
+    if (sound?.[0] === FULL) return { height: Number(height), entries, bytes: end, isDamaged: true };
+    const entry = sound === null ? null : decodeEntry(sound);
     if (entry === null) {
       // A crash tears the end of the file only; a whole frame with more behind it was damaged in some other way.
       const isDamaged = (isWhole && end < bytes.length) || (length > MAX_ENTRY_BYTES && !isZero(bytes, at));
@@ -108,7 +115,11 @@ function isZero(bytes: Uint8Array, from: number): boolean {
 }
 
 /** Opens or creates the log. Fault when the file cannot be read. */
-export function openConsensusLog(path: string, disk: Disk = REAL_DISK): Result<OpenedLog> {
+export function openConsensusLog(
+  path: string,
+  disk: Disk = REAL_DISK,
+  maxBytes: number = MAX_LOG_BYTES,
+): Result<OpenedLog> {
   let isNew: boolean;
   let file: DiskFile;
   let loaded: Loaded;
@@ -129,6 +140,7 @@ export function openConsensusLog(path: string, disk: Disk = REAL_DISK): Result<O
   }
   let { height, bytes } = loaded;
   let isDirty = false;
+  let isFull = false;
   file.truncate(bytes);
 
   function write(part: Uint8Array): void {
@@ -136,13 +148,23 @@ export function openConsensusLog(path: string, disk: Disk = REAL_DISK): Result<O
     bytes += part.length;
     isDirty = true;
   }
+  function frame(body: Uint8Array): void {
+    write(concat(u32be(body.length), u32be(crc32(body)), body));
+  }
   const log: ConsensusLog = {
     height: () => height,
     append(entry) {
-      const body = encodeEntry(entry);
-      if (bytes + body.length > MAX_LOG_BYTES)
-        throw new Error(`consensus log: more than ${MAX_LOG_BYTES} bytes in one height`);
-      write(concat(u32be(body.length), u32be(crc32(body)), body));
+      if (isFull) return false;
+      const wanted = encodeEntry(entry);
+      if (bytes + wanted.length <= maxBytes) frame(wanted);
+      else log.spoil();
+      return !isFull;
+    },
+    spoil() {
+      if (isFull) return;
+      isFull = true;
+      frame(Uint8Array.of(FULL));
+      log.sync();
     },
     sync() {
       if (isDirty) file.sync();
@@ -151,11 +173,14 @@ export function openConsensusLog(path: string, disk: Disk = REAL_DISK): Result<O
     reset(next) {
       file.truncate(0);
       bytes = 0;
+      isFull = false;
       height = next;
       write(headOf(next));
       log.sync();
     },
     close: () => file.close(),
   };
+  // The damage is cut off: without a mark a second crash would hide it.
+  if (loaded.isDamaged && height > 0) log.spoil();
   return success({ log, entries: loaded.entries, isDamaged: loaded.isDamaged });
 }

@@ -156,6 +156,43 @@ test('the log gives back what was appended, whole entries only, wherever a crash
   t.true(damaged.ok && damaged.value.isDamaged && damaged.value.entries.length === 0, 'damage before the end is told');
 });
 
+test('a height that fills the log is told to be incomplete at every opening, until the next height', (t) => {
+  const path = join(folder(t), 'wal');
+  const open = () => openConsensusLog(path, undefined, 700);
+  const fresh = open();
+  if (!fresh.ok) return t.fail();
+  const { log } = fresh.value;
+  log.reset(12);
+  const kept = entries.filter((entry) => log.append(entry));
+  t.deepEqual(kept, entries);
+  t.false(log.append(entries[2] as LogEntry), 'no room');
+  t.false(log.append(entries[0] as LogEntry), 'nor for a smaller one: the order would be lost');
+  log.sync();
+  log.close();
+  for (let opening = 0; opening < 3; opening++) {
+    const again = open();
+    if (!again.ok) return t.fail();
+    t.true(again.value.isDamaged, `opening ${opening}`);
+    t.deepEqual(again.value.entries, entries);
+    t.false(again.value.log.append(entries[0] as LogEntry));
+    if (opening === 2) again.value.log.reset(13);
+    again.value.log.close();
+  }
+  const next = open();
+  if (!next.ok) return t.fail();
+  t.false(next.value.isDamaged);
+  for (const entry of entries) t.true(next.value.log.append(entry));
+  const rotten = new Uint8Array(readFileSync(path));
+  next.value.log.close();
+  writeFileSync(path, rotten.fill(9, 24, 26));
+  for (let opening = 0; opening < 3; opening++) {
+    const again = open();
+    if (!again.ok) return t.fail();
+    t.true(again.value.isDamaged, `damage stays known at opening ${opening}`);
+    again.value.log.close();
+  }
+});
+
 test('damage is made good at each start, so that bits that rot one by one never lose a place', (t) => {
   const path = join(folder(t), 'sign.bin');
   const guard = opened(path, true);
