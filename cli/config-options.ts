@@ -26,7 +26,7 @@ export const configOptions = {
   'wallet-rpc': { type: 'boolean', describe: "serve eth_sendTransaction with this node's key (loopback only)" },
   'engine-threads': { type: 'number', describe: 'threads of one engine (1)' },
   'engine-memory-mb': { type: 'number', describe: 'MiB one engine may take (0: what the system has)' },
-  engine: { type: 'string', describe: 'auto, native or wasm' },
+  engine: { type: 'string', describe: 'auto, native, wasm or cuda' },
   capacity: { type: 'number', describe: 'share of data a trainer takes, 1 to 64' },
   stake: { type: 'number', describe: 'POL a trainer stakes' },
   'log-level': { type: 'string', describe: 'DEBUG, INFO, WARNING or ERROR' },

@@ -3,6 +3,7 @@
 
 import { check } from '../base/check.ts';
 import { FaultError, fault } from '../base/fault.ts';
+import { createCudaExecutor } from './cuda/cuda-executor.ts';
 import type { Op } from './instruction.ts';
 import { MAX_THREADS } from './limits.ts';
 import { createNativeExecutor } from './native-executor.ts';
@@ -11,7 +12,7 @@ import { createScalarExecutor } from './scalar-executor.ts';
 import { passesSelfTest } from './self-test.ts';
 import { createWasmExecutor } from './wasm-executor.ts';
 
-type BackendName = 'wasm' | 'native' | 'scalar';
+export type BackendName = 'wasm' | 'native' | 'scalar' | 'cuda';
 
 /**
  * `instruction` is the index in the program of the first instruction that failed:
@@ -60,7 +61,7 @@ export type Executor = Readonly<{
 export type ExecutorOptions = Readonly<{ backend?: 'auto' | BackendName; threads?: number }>;
 
 /**
- * Makes an executor. 'auto' takes the native library where it was built and passes its self-test, WebAssembly otherwise;
+ * Makes an executor. 'cuda' takes an NVIDIA device where there is one, else what 'auto' does. 'auto' takes the native library where it was built and passes its self-test, WebAssembly otherwise;
  * 'native' throws a FaultError 'engine/backend' where it cannot be had.
  */
 export async function createExecutor(options: ExecutorOptions = {}): Promise<Executor> {
@@ -68,10 +69,21 @@ export async function createExecutor(options: ExecutorOptions = {}): Promise<Exe
   check(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS, `threads must be 1 to ${MAX_THREADS}`);
   if (backend === 'scalar') return createScalarExecutor();
   if (backend === 'wasm') return createWasmExecutor(threads, 'as asked');
+  if (backend === 'cuda') return cudaOrProcessor(threads);
   const native = await provenNative(threads);
   if (typeof native !== 'string') return native;
   if (backend === 'native') throw new FaultError(fault('engine/backend', `native backend: ${native}`));
   return createWasmExecutor(threads, native);
+}
+
+/** The device where there is one that passes the self-test; else the processor, saying why. */
+async function cudaOrProcessor(threads: number): Promise<Executor> {
+  const cuda = createCudaExecutor();
+  if (typeof cuda !== 'string' && passesSelfTest(cuda)) return cuda;
+  if (typeof cuda !== 'string') await cuda.close();
+  const why = typeof cuda === 'string' ? cuda : `${cuda.description} failed its self-test`;
+  const executor = await createExecutor({ threads });
+  return { ...executor, description: `${executor.description} (cuda was asked for: ${why})` };
 }
 
 async function provenNative(threads: number): Promise<Executor | string> {

@@ -99,9 +99,15 @@ function units(bytes: number, state: boolean): number {
   return (bytes / ALIGNMENT) | (state ? STATE_BIT : 0);
 }
 
-function reference(program: TensorProgram, tensor: Tensor): number {
+/** Where a tensor lies: 64-byte units from the start of its region, the sign bit set for the state. */
+export function reference(program: TensorProgram, tensor: Tensor): number {
   const state = tensor.role === 'state';
   return units(state ? tensor.offset : tensor.offset - program.stateBytes, state);
+}
+
+/** Where byte `bytes` of a program's scratch lies. */
+export function scratchReference(program: TensorProgram, bytes = 0): number {
+  return units(program.scratchOffset - program.stateBytes + bytes, false);
 }
 
 function operandsOf(
@@ -117,7 +123,7 @@ function operandsOf(
   const outs = outputs.map(ref);
   const dim = (id: number | undefined, axis: number) => present(tensorOf(id).shape[axis], 'dimension');
   const count = (id: number | undefined) => size(tensorOf(id));
-  const scratch = (bytes = 0) => units(program.scratchOffset - program.stateBytes + bytes, false);
+  const scratch = (bytes = 0) => scratchReference(program, bytes);
   const [a, b] = inputs;
   const { batch = 0, seq = 0, heads = 1, kvHeads = 0, tensorId = 0 } = attrs;
   switch (op) {

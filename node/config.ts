@@ -48,8 +48,8 @@ export type Config = Readonly<{
   engine_threads: number;
   /** Mebibytes one engine may take for training and auditing; 0 asks the system. */
   engine_memory_mb: number;
-  /** 'auto' takes native kernels when they are built, else WebAssembly. */
-  engine: 'auto' | 'native' | 'wasm';
+  /** 'auto' takes native kernels when they are built, else WebAssembly; 'cuda' an NVIDIA device, else what 'auto' takes. */
+  engine: 'auto' | 'native' | 'wasm' | 'cuda';
   /** Data a trainer takes per step, in units of batch_size sequences (1 to 64). */
   capacity: number;
   /** POL a trainer stakes when it registers, in whole POL. */
@@ -183,7 +183,7 @@ const RULES: { readonly [K in ConfigKey]: Rule<Config[K]> } = {
   wallet_rpc: flag(false),
   engine_threads: wholeNumber(1, 1, 256),
   engine_memory_mb: wholeNumber(0, 0, 16_777_216),
-  engine: choice('auto', ['auto', 'native', 'wasm']),
+  engine: choice('auto', ['auto', 'native', 'wasm', 'cuda']),
   capacity: wholeNumber(1, 1, 64),
   stake: wholeNumber(100, 0, 1_000_000_000),
   walrus_mode: choice('local', ['local', 'testnet', 'mainnet']),

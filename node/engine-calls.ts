@@ -6,7 +6,7 @@ import type { RoundSpec, TrainingConfig, TrainingRules } from '../trainer/rules.
 
 /** What a thread is started with. The dataset's bytes are shared memory, so every thread reads the same copy. */
 export type EngineThreadData = Readonly<{
-  backend: 'auto' | 'native' | 'wasm';
+  backend: 'auto' | 'native' | 'wasm' | 'cuda';
   threads: number;
   /** Mebibytes this engine may take for training and auditing; 0 asks the system. */
   memoryMb: number;

@@ -1,0 +1,5 @@
+// Owns the one compilation unit of the CUDA engine.
+#include "rows.cu"
+#include "linear.cu"
+#include "loss.cu"
+#include "attention.cu"
