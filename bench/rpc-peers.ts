@@ -10,7 +10,7 @@ import { unwrap } from '../base/fault.ts';
 import { foundNetwork } from '../node/founding.ts';
 import { freePorts } from '../node/free-ports.ts';
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
+export const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const peers = join(root, '.cache', 'peers');
 /** The fund call of each development node. */
 const FUNDS = `0x${(10n ** 24n).toString(16)}`;
@@ -31,7 +31,8 @@ export function rpcTo(url: string): Send {
   };
 }
 
-async function running(
+/** A node in a process of its own, once it has a block. */
+export async function running(
   name: string,
   command: string,
   args: readonly string[],

@@ -404,8 +404,11 @@ export type Chain = Readonly<{
   validateBlock(wire: Uint8Array, check?: BlockCheck): Promise<Result<Candidate>>;
   /** A candidate of the next height that was built or validated, by block hash. */
   candidate(hash: Hash): Candidate | null;
-  /** One synced batch, head last; then the pool is revalidated and listeners hear of it. Throws on any write error. */
-  commit(candidate: Candidate, certificate: Uint8Array): Promise<void>;
+  /** One synced batch, head last; then the pool is revalidated and listeners hear of it. Throws on any write error. A held
+   * block is the head at once, but is written, and heard of, by `settle` or with the next one that is not held. */
+  commit(candidate: Candidate, certificate: Uint8Array, options?: Readonly<{ isHeld?: boolean }>): Promise<void>;
+  /** Writes what is held as one synced batch. */
+  settle(): Promise<void>;
   /** validateBlock and commit: for syncing peers; the certificate has been verified by the caller. */
   importBlock(wire: Uint8Array, certificate: Uint8Array, check?: BlockCheck): Promise<Result<BlockRecord>>;
 

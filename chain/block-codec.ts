@@ -2,7 +2,7 @@
 
 import { concat, fromHex, toHex } from '../base/bytes.ts';
 import { type Result, fault, success } from '../base/fault.ts';
-import type { Address, BlockRecord, Hash, Transaction, Withdrawal } from './api.ts';
+import type { Address, BlockRecord, Hash, Header, Transaction, Withdrawal } from './api.ts';
 import type { ChainLimits } from './limits.ts';
 import { headerFromItems, headerHash, headerItems } from './header.ts';
 import { keccakHex } from './keccak.ts';
@@ -59,6 +59,22 @@ export function encodeBlock(block: Omit<BlockRecord, 'hash' | 'size'>): Uint8Arr
 /** Completes a block with its hash and size. */
 export function blockRecord(parts: Omit<BlockRecord, 'hash' | 'size'>): BlockRecord {
   return { ...parts, hash: headerHash(parts.header), size: executionBlockRlp(parts).length };
+}
+
+/** Header and hash of wire bytes, without looking at the transactions. Faults name the field. */
+export function decodeHeader(
+  wire: Uint8Array,
+  bounds: Pick<BlockBounds, 'blockBytes'>,
+): Result<Readonly<{ hash: Hash; header: Header }>> {
+  if (wire.length > bounds.blockBytes) {
+    return fault('blockTooLarge', `block: ${wire.length} bytes, limit ${bounds.blockBytes}`, { bytes: wire.length });
+  }
+  const items = decodeRlp(wire);
+  if (!Array.isArray(items) || items.length !== 5) return fault('badBlock', 'block: not one canonical RLP list of 5');
+  const item = items[0];
+  if (!Array.isArray(item)) return fault('badBlock', 'block.header: not a list');
+  const header = headerFromItems(item);
+  return header.ok ? success({ hash: keccakHex(encodeRlp(item)), header: header.value }) : header;
 }
 
 /** What spares decoding or signature recovery: senders by index, or transactions by hash (the pool's). */

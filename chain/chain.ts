@@ -22,7 +22,7 @@ import { checkGenesis } from './genesis.ts';
 import { HeadState } from './head-state.ts';
 import { nextBaseFee } from './header.ts';
 import { blockRows, headRow, Ledger, type Totals } from './ledger.ts';
-import { CALL_EXECUTORS, CALLS_WAITING, DEFAULT_LIMITS, PROOFS_WAITING } from './limits.ts';
+import { CALL_EXECUTORS, CALLS_WAITING, DEFAULT_LIMITS, HELD_BLOCKS, HELD_BYTES, PROOFS_WAITING } from './limits.ts';
 import { queryLogs } from './log-query.ts';
 import { type Place, runMessage } from './message.ts';
 import { openLedger } from './open.ts';
@@ -63,6 +63,8 @@ type Core = {
   readonly hashes: Map<number, Hash>;
   readonly candidates: Map<Hash, Candidate>;
   readonly listeners: Set<(event: HeadEvent) => void>;
+  /** Blocks that are not on the disk yet. */
+  readonly unheard: HeadEvent[];
   head: BlockRecord;
   totals: Totals;
   oldestState: number;
@@ -169,6 +171,7 @@ async function createCore(
     machines: createLender(CALL_EXECUTORS, () => make()),
     candidates: new Map(),
     listeners: new Set(),
+    unheard: [],
     totals: mark.totals,
     oldestState: mark.oldestState,
     closed: false,
@@ -236,7 +239,8 @@ function usable(core: Core): Result<null> {
   return success(null);
 }
 
-async function commit(core: Core, candidate: Candidate, certificate: Uint8Array): Promise<void> {
+/** Writes the block, or with `isHeld` only takes it in: it is written, and heard of, with the next block that is not held. */
+async function commit(core: Core, candidate: Candidate, certificate: Uint8Array, isHeld: boolean): Promise<void> {
   unwrap(usable(core));
   const { block } = candidate;
   const prepared = candidate.changes as Prepared;
@@ -252,7 +256,8 @@ async function commit(core: Core, candidate: Candidate, certificate: Uint8Array)
   const stale = number - core.limits.stateWindow;
   if (stale > 0) rows.push(...forgetRows(core.store, stale, (bytes) => decodeRlp(bytes) as Uint8Array[]));
   rows.push(headRow(mark));
-  await core.state.advance(() => core.store.write(rows), prepared.sealed.advance);
+  const write = isHeld ? async () => core.store.hold(rows) : () => core.store.write(rows);
+  await core.state.advance(write, prepared.sealed.advance);
   core.head = block;
   core.totals = prepared.totals;
   core.oldestState = oldest;
@@ -261,11 +266,24 @@ async function commit(core: Core, candidate: Candidate, certificate: Uint8Array)
   core.candidates.clear();
   core.ledger.remember(block, candidate.receipts);
   core.pool.revalidate(block.transactions);
-  await core.heightMark.record(number).catch((error: unknown) => {
+  core.unheard.push({ block, receipts: candidate.receipts, systemLogs: candidate.systemLogs, certificate });
+  if (!isHeld) await tell(core);
+}
+
+/** After a write: the height is noted beside the database, and listeners hear of the blocks. */
+async function tell(core: Core): Promise<void> {
+  const events = core.unheard.splice(0);
+  const last = events.at(-1);
+  if (last === undefined) return;
+  await core.heightMark.record(last.block.header.number).catch((error: unknown) => {
     throw core.store.fail(new Error('database: committed-height does not take a write', { cause: error }));
   });
-  const event: HeadEvent = { block, receipts: candidate.receipts, systemLogs: candidate.systemLogs, certificate };
-  for (const listener of core.listeners) listener(event);
+  for (const event of events) for (const listener of core.listeners) listener(event);
+}
+
+async function settle(core: Core): Promise<void> {
+  await core.store.write([]);
+  await tell(core);
 }
 
 function reads(
@@ -342,7 +360,7 @@ function dropInvalid(core: Core, candidate: Candidate): void {
 
 function writes(
   core: Core,
-): Pick<Chain, 'nextBaseFee' | 'buildBlock' | 'validateBlock' | 'candidate' | 'commit' | 'importBlock'> {
+): Pick<Chain, 'nextBaseFee' | 'buildBlock' | 'validateBlock' | 'candidate' | 'commit' | 'settle' | 'importBlock'> {
   const judge = async (wire: Uint8Array, test?: Parameters<Chain['validateBlock']>[1]): Promise<Result<Candidate>> => {
     const ready = usable(core);
     return ready.ok ? keep(core, await validate(workshop(core), parentOf(core), wire, test)) : ready;
@@ -359,12 +377,18 @@ function writes(
       }),
     validateBlock: (wire, test) => core.queue.run(() => judge(wire, test)),
     candidate: (hash) => core.candidates.get(hash) ?? null,
-    commit: (candidate, certificate) => core.queue.run(() => commit(core, candidate, certificate)),
+    commit: (candidate, certificate, options) =>
+      core.queue.run(async () => {
+        const isHeld =
+          options?.isHeld === true && core.store.heldBytes < HELD_BYTES && core.unheard.length < HELD_BLOCKS;
+        await commit(core, candidate, certificate, isHeld);
+      }),
+    settle: () => core.queue.run(() => settle(core)),
     importBlock: (wire, certificate, test) =>
       core.queue.run(async () => {
         const candidate = await judge(wire, test);
         if (!candidate.ok) return candidate;
-        await commit(core, candidate.value, certificate);
+        await commit(core, candidate.value, certificate, false);
         return success(candidate.value.block);
       }),
   };
@@ -392,6 +416,7 @@ function chainOf(core: Core): Chain {
       if (core.closed) return;
       core.closed = true;
       await core.queue.idle();
+      if (core.store.failure === null) await settle(core);
       await core.heightMark.close();
       await core.store.close();
     },

@@ -74,6 +74,9 @@ export const DEFAULT_LIMITS: ChainLimits = {
 export const OPEN_CHECK_BLOCKS = 128;
 /** EIP-3529: at most a fifth of the gas comes back. */
 export const REFUND_QUOTIENT = 5n;
+/** Blocks, and bytes of their rows, that a node catching up takes in before it writes them together. */
+export const HELD_BLOCKS = 512;
+export const HELD_BYTES = 32 * 1024 * 1024;
 /** Bytes of init code, EIP-3860. */
 export const INIT_CODE_BYTES = 49_152;
 /** Gas of a system call, EIP-4788. */

@@ -39,9 +39,19 @@ type Database = Level<Uint8Array, Uint8Array> & {
 /** Rows fetched at once by a scan. */
 const SCAN_ROWS = 1_000;
 
+function idOf(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+}
+
 /** One open database. */
 export class Store {
   #failure: Error | null = null;
+  /** Rows that wait for the next write, by key in Latin-1; reads see them. */
+  #held = new Map<string, Row>();
+  #heldBytes = 0;
+  /** Rows on their way to the disk. */
+  #writing: ReadonlyMap<string, Row> | null = null;
+  #tail: Promise<void> = Promise.resolve();
   readonly #level: Database;
   readonly #onFailure: (error: Error) => void;
 
@@ -65,6 +75,11 @@ export class Store {
   }
 
   get(key: Uint8Array): Uint8Array | null {
+    if (this.#held.size > 0 || this.#writing !== null) {
+      const id = idOf(key);
+      const row = this.#held.get(id) ?? this.#writing?.get(id);
+      if (row !== undefined) return row[1];
+    }
     let stored: Uint8Array | undefined;
     try {
       stored = this.#level.getSync(key);
@@ -82,6 +97,7 @@ export class Store {
 
   /** Rows of a key range, in key order. */
   async *scan(range: Range): AsyncGenerator<readonly [Uint8Array, Uint8Array]> {
+    if (this.#held.size > 0 || this.#writing !== null) await this.write([]);
     const iterator = this.#level.iterator(range);
     try {
       for (;;) {
@@ -106,20 +122,51 @@ export class Store {
     return null;
   }
 
-  /** Writes all rows or none and returns once they are on the disk. Any error closes the handle to writes for good:
-   * after a full disk LevelDB acknowledges writes that are gone when it is opened again. */
+  /** Bytes of keys and values that wait. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
+  /** Keeps rows for the next write. They are not on the disk: who acknowledges them must have written first. */
+  hold(rows: readonly Row[]): void {
+    for (const row of rows) {
+      const [key, value] = row;
+      this.#held.set(idOf(key), row);
+      this.#heldBytes += key.length + (value?.length ?? 0);
+    }
+  }
+
+  /** Writes all rows, after those that are held, or none, and returns once they are on the disk. Any error closes the handle
+   * to writes for good: after a full disk LevelDB acknowledges writes that are gone when it is opened again. */
   async write(rows: readonly Row[]): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
     try {
+      this.hold(rows);
+    } catch (error) {
+      throw this.fail(new Error('database: write failed; the node must stop', { cause: error }));
+    }
+    // One batch at a time: two under way at once may land in either order.
+    const done = this.#tail.then(() => this.#writeHeld());
+    this.#tail = done.catch(() => {});
+    return done;
+  }
+
+  async #writeHeld(): Promise<void> {
+    if (this.#failure !== null) throw this.#failure;
+    if (this.#held.size === 0) return;
+    this.#writing = this.#held;
+    this.#held = new Map();
+    this.#heldBytes = 0;
+    try {
       check(this.#level.status === 'open', 'database: it is closed');
-      const operations = rows.map(([key, value]): Operation => {
+      const operations = [...this.#writing.values()].map(([key, value]): Operation => {
         check(key.length > 0, 'database: a row has no key');
         return value === null ? { type: 'del', key } : { type: 'put', key, value: protect(key, value) };
       });
       await this.#level._batch(operations, { sync: true });
+      this.#writing = null;
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw this.fail(new Error(`database: write failed (${reason}); the node must stop`, { cause: error }));
+      throw this.fail(new Error('database: write failed; the node must stop', { cause: error }));
     }
   }
 

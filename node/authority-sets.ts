@@ -3,8 +3,9 @@
 
 import type { Hex } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
+import { unwrap } from '../base/fault.ts';
 import type { Chain } from '../chain/api.ts';
-import type { AuthoritySet } from '../chain/system/api.ts';
+import { AUTHORITIES_ADDRESS, type AuthoritySet } from '../chain/system/api.ts';
 import { readAuthoritySet, readLatestSetVersion } from '../chain/system/views.ts';
 import { systemView } from './system-view.ts';
 
@@ -15,17 +16,24 @@ export type AuthoritySets = Readonly<{
 }>;
 
 export function createAuthoritySets(chain: Chain): AuthoritySets {
-  let known: { block: number; sets: readonly AuthoritySet[] } | null = null;
+  let known: { block: number; root: Hex | null; sets: readonly AuthoritySet[] } | null = null;
 
   /** The newest set and the one before it, as of the head. */
   async function newest(): Promise<readonly AuthoritySet[]> {
     const block = chain.head().header.number;
     if (known?.block === block) return known.sets;
+    // The sets are a function of the contract's storage, which few blocks change. Its root is only told of the head.
+    const account = await unwrap(chain.state(block)).account(AUTHORITIES_ADDRESS);
+    const root = chain.head().header.number === block ? present(account, 'authorities contract').storageRoot : null;
+    if (root !== null && known?.root === root) {
+      known = { ...known, block };
+      return known.sets;
+    }
     const view = systemView(chain, block);
     const version = await readLatestSetVersion(view);
     const sets = [await readAuthoritySet(view, version)];
     if (version > 0 && present(sets[0], 'set').activeFrom > block) sets.push(await readAuthoritySet(view, version - 1));
-    known = { block, sets };
+    known = { block, root, sets };
     return sets;
   }
 

@@ -4,7 +4,7 @@
 import { equal, fromHex, toHex, type Hex } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import type { BlockRecord, Chain, Header } from '../chain/api.ts';
-import { decodeBlock } from '../chain/block-codec.ts';
+import { decodeHeader } from '../chain/block-codec.ts';
 import { decodeCertificate, verifyCertificate } from '../consensus/certificate.ts';
 import { proveBeacon, verifyBeacon } from '../consensus/mix.ts';
 import { validatorSet, validatorSetHash } from '../consensus/validator-set.ts';
@@ -29,6 +29,8 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
   const { chain, sets, author, clock, log } = options;
   /** Authorities that decided the head, to check its certificate in the child. */
   const deciders = new Map<number, readonly Hex[]>();
+  /** Certificate the head was committed with, which was verified then; most children carry the same bytes. */
+  let known: Readonly<{ height: number; certificate: Uint8Array }> | null = null;
 
   async function checkBlock(block: BlockRecord, parent: Header): Promise<Fault | null> {
     const { header, vrfProof, parentCertificate } = block;
@@ -54,6 +56,7 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
   async function checkParentCertificate(header: Header, bytes: Uint8Array): Promise<Fault | null> {
     const height = header.number - 1;
     if (height === 0) return bytes.length === 0 ? null : refuse('parentCertificate', 'genesis has none');
+    if (known?.height === height && equal(known.certificate, bytes)) return null;
     const certificate = decodeCertificate(bytes);
     if (!certificate.ok) return refuse('parentCertificate', certificate.message);
     const verified = verifyCertificate(certificate.value, {
@@ -77,9 +80,9 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
       return { height: header.number, hash, timestamp: header.timestamp };
     },
     identify(wire) {
-      const block = decodeBlock(wire, chain.limits);
-      if (!block.ok) return block;
-      const { hash, header } = block.value;
+      const decoded = decodeHeader(wire, chain.limits);
+      if (!decoded.ok) return decoded;
+      const { hash, header } = decoded.value;
       return success({ height: header.number, hash, timestamp: header.timestamp, parentHash: header.parentHash });
     },
     async build({ height, timestamp }) {
@@ -112,16 +115,18 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
       const candidate = await chain.validateBlock(wire, checkBlock);
       return candidate.ok ? success(null) : candidate;
     },
-    async commit({ wire, hash }, certificate) {
+    async commit({ wire, hash }, certificate, isHeld = false) {
       const candidate: Result<NonNullable<ReturnType<Chain['candidate']>>> = await candidateOf(wire, hash);
       if (!candidate.ok) return candidate;
       const height = candidate.value.block.header.number;
       const decided = await sets.addresses(height);
-      await chain.commit(candidate.value, certificate);
+      await chain.commit(candidate.value, certificate, { isHeld });
+      known = { height, certificate };
       deciders.set(height, decided);
       deciders.delete(height - 2);
       return success(null);
     },
+    settle: () => chain.settle(),
   };
 
   async function candidateOf(

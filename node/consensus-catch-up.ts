@@ -7,10 +7,9 @@ import type { SigningDomain } from '../consensus/sign-bytes.ts';
 import { validatorSet } from '../consensus/validator-set.ts';
 import type { Clock } from './clock.ts';
 import type { BlockIdentity, CertifiedBlock, ConsensusBlocks, ConsensusSync } from './consensus-options.ts';
+import { SYNC_BLOCKS } from './limits.ts';
 import type { Logger } from './logger.ts';
 
-/** Blocks asked for at once. */
-const SYNC_BATCH = 64;
 /** Without progress for this long, a peer that claims our height is asked for it. */
 const STALE_MS = 2_000;
 /** Milliseconds a peer that had nothing, or that lied, is left alone. */
@@ -40,7 +39,8 @@ export type CatchUpOptions = Readonly<{
   sync: ConsensusSync;
   clock: Clock;
   log: Logger;
-  deliver(peer: string, blocks: readonly CertifiedBlock[]): void;
+  /** A run of blocks asked for from height `from` on. */
+  deliver(peer: string, from: number, blocks: readonly CertifiedBlock[]): void;
   fail(error: unknown): void;
 }>;
 
@@ -55,8 +55,8 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
   }
 
   async function fetch(peer: string, height: number): Promise<void> {
-    const answer = await sync.fetch(peer, height, SYNC_BATCH);
-    if (answer.ok && answer.value.length > 0) deliver(peer, answer.value);
+    const answer = await sync.fetch(peer, height, SYNC_BLOCKS);
+    if (answer.ok && answer.value.length > 0) deliver(peer, height, answer.value);
     else pause(peer, EMPTY_PAUSE_MS);
     if (!answer.ok) log.debug('sync-refused', { peer, code: answer.code });
   }

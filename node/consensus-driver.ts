@@ -30,6 +30,8 @@ import { type TimerSet, timerSet } from './timer-set.ts';
 
 const RESEND_MS = 1_000;
 const CATCH_UP_MS = 500;
+/** Blocks of a run between two turns for everything else. */
+const SYNC_TURN = 16;
 /** A clock that is behind the chain waits this long at most before it takes part. */
 const MAX_WAIT_MS = 2_000;
 /** A key without sign state that joins a running chain holds back its votes for one height, but no longer than this. */
@@ -39,7 +41,7 @@ type Work =
   | Readonly<{ kind: 'event'; height: number; event: Event; entry: LogEntry | null }>
   | Readonly<{ kind: 'start'; height: number }>
   | Readonly<{ kind: 'resume'; height: number }>
-  | Readonly<{ kind: 'certified'; peer: string; blocks: readonly CertifiedBlock[] }>;
+  | Readonly<{ kind: 'certified'; peer: string; from: number; blocks: readonly CertifiedBlock[] }>;
 
 /** A life cycle: start, run, stop. All state changes happen in `pump`, one piece of work at a time. */
 export class ConsensusDriver {
@@ -84,7 +86,7 @@ export class ConsensusDriver {
       sync: options.sync,
       clock: options.clock,
       log: options.log,
-      deliver: (peer, blocks) => this.#enqueue({ kind: 'certified', peer, blocks }),
+      deliver: (peer, from, blocks) => this.#enqueue({ kind: 'certified', peer, from, blocks }),
       fail: (error) => this.#fatal(error),
     });
   }
@@ -218,7 +220,7 @@ export class ConsensusDriver {
   }
 
   async #process(work: Work): Promise<void> {
-    if (work.kind === 'certified') return this.#takeCertified(work.peer, work.blocks);
+    if (work.kind === 'certified') return this.#takeCertified(work);
     if (work.height !== this.#height) return;
     if (work.kind === 'start') {
       if (!this.#isStarted) this.#startHeight();
@@ -370,7 +372,7 @@ export class ConsensusDriver {
     const { blocks, clock, onHeight } = this.#options;
     const height = blocks.head().height + 1;
     const finalityMs = synced || this.#proposalMs === null ? null : clock.monotonic() - this.#proposalMs;
-    const done = await blocks.commit({ wire, hash }, certificate);
+    const done = await blocks.commit({ wire, hash }, certificate, synced);
     if (!done.ok) return done;
     check(blocks.head().height === height, 'the committed block is the head');
     const nowMs = clock.monotonic();
@@ -439,24 +441,28 @@ export class ConsensusDriver {
     this.#event({ kind: 'proposal', proposal, validity }, entry);
   }
 
-  #pollPeers(): void {
+  /** Asks for blocks from `height` on, if there is reason to. */
+  #pollPeers(height = this.#height): void {
     if (this.#isStopped || this.#queue.some((work) => work.kind === 'certified')) return;
-    this.#catchUp.poll({
-      height: this.#height,
-      highestSeen: this.#inbox.highestSeen(),
-      isMissing: this.#core !== null && missingDecision(this.#core) !== null,
-      finalMs: this.#finalMs,
-    });
+    const isMissing = height === this.#height && this.#core !== null && missingDecision(this.#core) !== null;
+    this.#catchUp.poll({ height, highestSeen: this.#inbox.highestSeen(), isMissing, finalMs: this.#finalMs });
   }
 
-  async #takeCertified(peer: string, blocks: readonly CertifiedBlock[]): Promise<void> {
+  /** Takes in a run of blocks, which is written as one; the next run is on its way meanwhile. */
+  async #takeCertified({ peer, from, blocks }: Work & { kind: 'certified' }): Promise<void> {
     const first = this.#height;
-    for (const block of blocks) {
+    if (from > first) return; // the run before it ended early
+    this.#pollPeers(from + blocks.length);
+    for (const [index, block] of blocks.entries()) {
+      if (index % SYNC_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#isStopped) break;
       const taken = await this.#takeBlock(block);
       if (taken.ok || taken.code === 'sync/known') continue;
       this.#catchUp.punish(peer, taken.message);
       break;
     }
+    await this.#options.blocks.settle();
+    if (this.#isStopped) return;
     const { height } = this.#options.blocks.head();
     if (height < first) return;
     if (this.#signer.isUnused()) {
@@ -465,7 +471,7 @@ export class ConsensusDriver {
     }
     this.#options.log.info('synced', { from: first, to: height, peer });
     await this.#begin();
-    if (this.#inbox.highestSeen() > this.#height) this.#pollPeers();
+    this.#pollPeers();
   }
 
   async #takeBlock(block: CertifiedBlock): Promise<Result<null>> {

@@ -31,9 +31,15 @@ export type ConsensusBlocks = Readonly<{
   ): Promise<Result<null>>;
   /**
    * Makes a block durable and the head, executing it first where that has not happened (synced, or after a restart). Its
-   * certificate has been verified. A Fault means it does not execute here; storage errors throw.
+   * certificate has been verified. A Fault means it does not execute here; storage errors throw. A held block is only
+   * durable after `settle` or the next block that is not held.
    */
-  commit(block: Readonly<{ wire: Uint8Array; hash: Hex }>, certificate: Uint8Array): Promise<Result<null>>;
+  commit(
+    block: Readonly<{ wire: Uint8Array; hash: Hex }>,
+    certificate: Uint8Array,
+    isHeld?: boolean,
+  ): Promise<Result<null>>;
+  settle(): Promise<void>;
 }>;
 
 type ConsensusNetwork = Readonly<{

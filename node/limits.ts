@@ -39,7 +39,7 @@ export const CLOCK_TOLERANCE_MS = 5_000;
 /** Milliseconds among peers before a restarted authority signs: two peer exchanges, in which its twin would be met. */
 export const TWIN_WATCH_MS = 4_000;
 /** Blocks asked of a peer in one request. */
-export const SYNC_BLOCKS = 64;
+export const SYNC_BLOCKS = 256;
 /** Bytes of one answer to a request for blocks. */
 export const SYNC_BYTES = 8 << 20;
 /** Peers asked for one blob or state before it counts as unavailable. */

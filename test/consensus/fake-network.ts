@@ -158,6 +158,7 @@ export class ToyNetwork {
       blocks: {
         head: () => chain.head,
         identify: (wire) => chain.identify(wire),
+        settle: async () => {},
         build: async ({ height, round, timestamp }) => {
           const wire = toyBlock(height, timestamp, chain.head.hash, `${index}/${round}`);
           return success({ wire, hash: toHex(keccak256(wire)) });
