@@ -111,3 +111,21 @@ export async function judgeCertified(
   const verified = verifyCertificate(decoded.value, expected);
   return verified.ok ? success({ identity: identity.value, certificate: decoded.value }) : verified;
 }
+
+/** Blocks of a run between two turns for everything else. */
+const RUN_TURN = 16;
+
+/** Takes blocks in order until one is refused; why it was, or null. Known ones are passed over. */
+export async function takeRun(
+  blocks: readonly CertifiedBlock[],
+  take: (block: CertifiedBlock) => Promise<Result<null>>,
+  isStopped: () => boolean,
+): Promise<string | null> {
+  for (const [index, block] of blocks.entries()) {
+    if (index % RUN_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+    if (isStopped()) return null;
+    const taken = await take(block);
+    if (!taken.ok && taken.code !== 'sync/known') return taken.message;
+  }
+  return null;
+}

@@ -17,7 +17,7 @@ import { type SigningDomain, ballotDigest, offerDigest } from '../consensus/sign
 import { type HeightState, heightState, isKnown, missingDecision, step } from '../consensus/step.ts';
 import { DEFAULT_TIMEOUTS } from '../consensus/timeouts.ts';
 import { type ValidatorSet, validatorSet, weightedSet } from '../consensus/validator-set.ts';
-import { type CatchUp, createCatchUp, judgeCertified } from './consensus-catch-up.ts';
+import { type CatchUp, createCatchUp, judgeCertified, takeRun } from './consensus-catch-up.ts';
 import { type Inbox, type Verdict, createInbox } from './consensus-inbox.ts';
 import type { LogEntry } from './consensus-log.ts';
 import { type ConsensusMemory, openConsensusMemory } from './consensus-memory.ts';
@@ -30,8 +30,6 @@ import { type TimerSet, timerSet } from './timer-set.ts';
 
 const RESEND_MS = 1_000;
 const CATCH_UP_MS = 500;
-/** Blocks of a run between two turns for everything else. */
-const SYNC_TURN = 16;
 /** A clock that is behind the chain waits this long at most before it takes part. */
 const MAX_WAIT_MS = 2_000;
 /** A key without sign state that joins a running chain holds back its votes for one height, but no longer than this. */
@@ -453,14 +451,9 @@ export class ConsensusDriver {
     const first = this.#height;
     if (from > first) return; // the run before it ended early
     this.#pollPeers(from + blocks.length);
-    for (const [index, block] of blocks.entries()) {
-      if (index % SYNC_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
-      if (this.#isStopped) break;
-      const taken = await this.#takeBlock(block);
-      if (taken.ok || taken.code === 'sync/known') continue;
-      this.#catchUp.punish(peer, taken.message);
-      break;
-    }
+    const isStopped = (): boolean => this.#isStopped;
+    const refused = await takeRun(blocks, (block) => this.#takeBlock(block), isStopped);
+    if (refused !== null) this.#catchUp.punish(peer, refused);
     await this.#options.blocks.settle();
     if (this.#isStopped) return;
     const { height } = this.#options.blocks.head();
