@@ -32,7 +32,7 @@ const EDITS = [
 type Plan = Readonly<{ steps: number; batch: number; every: number; note: (line: string) => void }>;
 type Curve = Readonly<{ train: number; heldOut: readonly number[] }>;
 
-function openText(sequence: number): Dataset {
+export function openText(sequence: number): Dataset {
   const corpus = loadCorpus();
   const tokenizer = unwrap(
     trainTokenizer(

@@ -1,0 +1,181 @@
+// Measures what it costs in learning that k trainers meet only between rounds and send few bits: 1, 2, 4 and 8 trainers against
+// one synchronous trainer with the same tokens in every step. `npm run bench -- convergence [tradeoff] [name=value ...]`.
+
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { canonicalJson } from '../base/canonical-json.ts';
+import { check, present } from '../base/check.ts';
+import { createNativeExecutor } from '../engine/native-executor.ts';
+import { PRESET_NAMES, preset } from '../trainer/presets.ts';
+import { RESIDUAL_DECAY } from '../trainer/residual.ts';
+import { SPARSE_SHAPE } from '../trainer/sparse-update.ts';
+import { parameterBytes } from '../trainer/train-program.ts';
+import { openText } from './ablation.ts';
+import { type RunPlan, type RunResult, runPlan } from './convergence-run.ts';
+import { linePlot } from './line-plot.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+/** Finished runs, a line each: a campaign that was stopped goes on where it was. */
+const DONE = join(ROOT, '.cache', 'convergence.jsonl');
+const PLOT = join(ROOT, 'docs', 'decisions', '007-convergence.svg');
+const HELD_OUT_SEQUENCES = 128;
+const TRAINERS = [1, 2, 4, 8];
+
+type Named = Readonly<{ name: string; plan: RunPlan }>;
+
+/** Steps, sequences and the outer step of the campaign; each can be given as name=value. */
+const DEFAULTS = {
+  steps: 1_024,
+  round: 8,
+  batch: 4,
+  capacity: 8,
+  seed: 1,
+  /** Peak learning rate in 1e-6. */
+  rate: 3_000,
+  /** eta = eta / 2^shift. */
+  eta: 2,
+  shift: 0,
+  entries: SPARSE_SHAPE.entries,
+  bits: SPARSE_SHAPE.valueBits,
+  decay: RESIDUAL_DECAY,
+};
+
+function basePlan(args: readonly string[]): RunPlan {
+  const of = (key: keyof typeof DEFAULTS): number => {
+    const given = args.find((arg) => arg.startsWith(`${key}=`))?.slice(key.length + 1);
+    const value = Number(given ?? DEFAULTS[key]);
+    check(Number.isInteger(value) && value >= 0, `${key}: a whole number`);
+    return value;
+  };
+  const name = PRESET_NAMES.find((each) => args.includes(each)) ?? '0.3m';
+  return {
+    preset: name,
+    seed: of('seed'),
+    trainers: 8,
+    capacity: of('capacity'),
+    batch: of('batch'),
+    steps: of('steps'),
+    roundSteps: of('round'),
+    learningRateNano: 1_000 * of('rate'),
+    shape: { entries: of('entries'), valueBits: of('bits') },
+    decay: of('decay'),
+    etaNumerator: of('eta'),
+    etaShift: of('shift'),
+  };
+}
+
+/** What is not used by a run does not name it. */
+function synchronous(plan: RunPlan): Named {
+  const unused = { roundSteps: plan.steps, shape: null, decay: 0, etaNumerator: 1, etaShift: 0 };
+  return { name: 'one synchronous trainer', plan: { ...plan, ...unused, trainers: 0 } };
+}
+
+function campaign(plan: RunPlan): Named[] {
+  return [
+    synchronous(plan),
+    ...TRAINERS.map((trainers) => ({
+      name: `${trainers} trainer${trainers === 1 ? '' : 's'}`,
+      plan: { ...plan, trainers },
+    })),
+    { name: '8 trainers, dense int8', plan: { ...plan, shape: null, decay: 0 } },
+  ];
+}
+
+/** Eight trainers under other shapes, outer steps and rounds: what each choice costs. */
+function tradeOff(plan: RunPlan): Named[] {
+  const shapes = [
+    [64, 2],
+    [128, 2],
+    [256, 2],
+    [256, 3],
+    [336, 2],
+    [512, 2],
+  ] as const;
+  return [
+    synchronous(plan),
+    { name: 'dense int8', plan: { ...plan, shape: null, decay: 0 } },
+    ...shapes.map(([entries, valueBits]) => ({
+      name: `${entries} of 4096, ${valueBits} bits`,
+      plan: { ...plan, shape: { entries, valueBits } },
+    })),
+    ...[208, 256].map((decay) => ({ name: `decay ${decay}/256`, plan: { ...plan, decay } })),
+    ...[1, 3, 4].map((etaNumerator) => ({ name: `eta ${etaNumerator}`, plan: { ...plan, etaNumerator, etaShift: 0 } })),
+    ...[4, 16, 32].map((roundSteps) => ({ name: `${roundSteps} steps a round`, plan: { ...plan, roundSteps } })),
+  ];
+}
+
+function readDone(): Map<string, RunResult> {
+  const done = new Map<string, RunResult>();
+  if (!existsSync(DONE)) return done;
+  for (const line of readFileSync(DONE, 'utf8').split('\n')) {
+    if (line === '') continue;
+    const { plan, result } = JSON.parse(line) as { plan: RunPlan; result: RunResult };
+    done.set(canonicalJson({ ...plan }), result);
+  }
+  return done;
+}
+
+const percent = (loss: number, base: number): string => `${((100 * (loss - base)) / base).toFixed(2)}%`;
+
+/** Prints a line a run and the gap of each to the synchronous trainer. The campaign also draws the curves. Last line: JSON. */
+export async function main(args: readonly string[] = []): Promise<void> {
+  const plan = basePlan(args);
+  const config = preset(plan.preset as (typeof PRESET_NAMES)[number], 1_024);
+  const f32Bytes = parameterBytes(config);
+  const data = openText(config.context);
+  const executor = createNativeExecutor(1);
+  if (typeof executor === 'string') throw new Error(executor);
+  const clock = (): number => process.cpuUsage().user / 1e6;
+  const done = readDone();
+  mkdirSync(join(ROOT, '.cache'), { recursive: true });
+  console.log(
+    `${plan.preset}: ${plan.steps} steps of ${plan.capacity * plan.batch * config.context} tokens, data of ${data.sequences} sequences, seed ${plan.seed}`,
+  );
+  const runs = args.includes('tradeoff') ? tradeOff(plan) : campaign(plan);
+  const results: (Named & { result: RunResult })[] = [];
+  for (const { name, plan: each } of runs) {
+    const key = canonicalJson({ ...each });
+    let result = done.get(key);
+    if (result === undefined) {
+      result = await runPlan(each, { executor, config, data, heldOut: HELD_OUT_SEQUENCES, clock });
+      appendFileSync(DONE, `${JSON.stringify({ plan: each, result })}\n`);
+      done.set(key, result);
+    }
+    results.push({ name, plan: each, result });
+    const first = present(results[0], 'synchronous run').result.loss;
+    const ratio = result.updateBytes === 0 ? '-' : (f32Bytes / result.updateBytes).toFixed(1);
+    console.log(
+      `${name.padEnd(26)} held-out ${result.loss.toFixed(4)}  gap ${percent(result.loss, first).padStart(7)}  update ${ratio.padStart(5)} times smaller  ${result.seconds.toFixed(0)} s of processor`,
+    );
+  }
+  await executor.close();
+  const base = present(results[0], 'synchronous run').result.loss;
+  if (args.includes('tradeoff')) {
+    const rows = results.map(({ name, result }) => ({
+      name,
+      loss: result.loss,
+      gap: (result.loss - base) / base,
+      ratio: result.updateBytes === 0 ? null : f32Bytes / result.updateBytes,
+    }));
+    console.log(JSON.stringify({ rows }));
+    return;
+  }
+  const lines = results.map(({ name, result }) => ({
+    name,
+    points: result.curve.filter(({ step }) => step > 0).map(({ step, loss }) => ({ x: step, y: loss })),
+  }));
+  writeFileSync(PLOT, linePlot('held-out loss, nats a token', 'steps', lines, base + 1.5));
+  const ofTrainers = results.filter(({ plan: each }) => each.trainers > 0 && each.shape !== null);
+  const eight = present(ofTrainers.at(-1), 'eight trainers').result;
+  console.log(
+    JSON.stringify({
+      trainers: ofTrainers.map(({ plan: each }) => each.trainers),
+      losses: ofTrainers.map(({ result }) => result.loss),
+      synchronousLoss: base,
+      lossGapAt8Trainers: Math.round((1e4 * (eight.loss - base)) / base) / 1e4,
+      updateRatio: Math.round((10 * f32Bytes) / eight.updateBytes) / 10,
+      tokens: plan.steps * plan.capacity * plan.batch * config.context,
+    }),
+  );
+}
