@@ -84,15 +84,24 @@ abstract contract RefereeWitness {
         unchecked {
             // Everything here is below 2^64: lengths, offsets and strides are 32-bit numbers.
             uint256 place = operand.offset + 4 * from;
-            uint256 end;
-            uint256 data;
-            for (uint256 i; i < count; ++i) {
-                if (place + 4 > end) (end, data) = _leaf(operand, witness, k, place);
-                uint256 value = _word(data + place);
+            uint256 step = 4 * stride;
+            for (uint256 i; i < count;) {
+                (uint256 end, uint256 data) = _leaf(operand, witness, k, place);
+                // Words never straddle leaves: sizes and offsets are multiples of four.
+                uint256 here = (end - 4 - place) / step + 1;
+                if (here > count - i) here = count - i;
                 assembly ("memory-safe") {
-                    mstore(add(add(values, 32), shl(5, i)), value)
+                    let to := add(add(values, 32), shl(5, i))
+                    let word := add(data, place)
+                    for { let past := add(to, shl(5, here)) } lt(to, past) { to := add(to, 32) } {
+                        let value := shr(224, calldataload(word))
+                        value := or(shl(8, and(value, 0x00ff00ff)), and(shr(8, value), 0x00ff00ff))
+                        mstore(to, or(shl(16, and(value, 0xffff)), shr(16, value)))
+                        word := add(word, step)
+                    }
                 }
-                place += 4 * stride;
+                i += here;
+                place += here * step;
             }
         }
     }
