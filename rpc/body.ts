@@ -7,8 +7,8 @@ import { type Result, fault, success } from '../base/fault.ts';
 const JSON_TYPE = /^application\/(?:json|json-rpc|[\w.-]+\+json)\s*(?:;.*)?$/i;
 
 /** True for JSON media types: anything a page can send without a preflight is not one. */
-function isJsonRequest(request: IncomingMessage): boolean {
-  return JSON_TYPE.test(request.headers['content-type'] ?? '');
+export function isJsonType(contentType: string): boolean {
+  return JSON_TYPE.test(contentType);
 }
 
 /**
@@ -16,7 +16,7 @@ function isJsonRequest(request: IncomingMessage): boolean {
  * not UTF-8, `aborted` when the client left.
  */
 export async function readBody(request: IncomingMessage, limit: number): Promise<Result<string>> {
-  if (!isJsonRequest(request)) {
+  if (!isJsonType(request.headers['content-type'] ?? '')) {
     return fault('contentType', 'the header content-type must be application/json');
   }
   const encoding = request.headers['content-encoding'];

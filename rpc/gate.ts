@@ -15,7 +15,7 @@ export type GateOptions = Readonly<{
 
 export type Gate = Readonly<{
   /** Null when the Host header is one this server answers to. */
-  refuseHost(request: IncomingMessage): Fault | null;
+  refuseHost(request: Readonly<{ headers: Readonly<{ host?: string | undefined }> }>): Fault | null;
   /** True when no page is behind the request, or one that may call. */
   allowsOrigin(request: IncomingMessage): boolean;
   /** Sets the CORS headers a page that may call needs. */

@@ -8,7 +8,8 @@ import { check } from '../base/check.ts';
 import { type Fault, fault } from '../base/fault.ts';
 import type { Chain } from '../chain/api.ts';
 import { webApp } from './app.ts';
-import { readBody, send, sendJson } from './body.ts';
+import { isJsonType, readBody, send, sendJson } from './body.ts';
+import { serveDirectly } from './direct-post.ts';
 import { httpStatusOf, rpcErrorOf } from './errors.ts';
 import { feeAdvice } from './fees.ts';
 import { filterStore } from './filters.ts';
@@ -86,6 +87,15 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       }
     },
   );
+  const closeDirect = serveDirectly(
+    server,
+    {
+      answer: (body, socket) => dispatcher.answer(body, null, takeFor(socket)),
+      admits: (host, socket) => door.refuseHost({ headers: { host } }) === null && takeFor(socket)(1),
+      isJson: isJsonType,
+    },
+    limits,
+  );
   server.maxHeadersCount = limits.headerCount;
   server.maxConnections = limits.sockets;
   server.setTimeout(limits.socketIdleMs);
@@ -100,7 +110,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     host: options.host,
     port,
     url: `http://${reachable(options.host)}:${port}`,
-    close: () => stop(server, [filters.close, app.close], hub.close, limits),
+    close: () => stop(server, [filters.close, app.close, closeDirect], hub.close, limits),
   };
 }
 
