@@ -1,5 +1,5 @@
 // Measures what int8 costs in learning: the engine as it is against the same engine with f32 products, same weights, data
-// and steps, held-out loss on real text. `npm run bench -- ablation [preset ...] [steps=N] [seeds=N] [batch=N] [points=N] [curve=FILE]`;
+// and steps, held-out loss on real text. `npm run bench -- ablation [preset ...] [bf16x] [steps=N] [seeds=N] [batch=N] [points=N] [curve=FILE]`;
 // the file gets a line for each of the points of every curve as it is measured.
 
 import { appendFileSync, readFileSync } from 'node:fs';
@@ -29,7 +29,8 @@ const EDITS = [
   { file: 'run.c', from: 'k_linear_grad_w(ctx, w)', to: 'f_linear_grad_w(ctx, w)' },
 ];
 
-type Plan = Readonly<{ steps: number; batch: number; every: number; note: (line: string) => void }>;
+type Arm = 'i8' | 'bf16x' | 'f32';
+type Plan = Readonly<{ profile: Arm; steps: number; batch: number; every: number; note: (line: string) => void }>;
 type Curve = Readonly<{ train: number; heldOut: readonly number[] }>;
 
 export function openText(sequence: number): Dataset {
@@ -46,9 +47,13 @@ export function openText(sequence: number): Dataset {
 
 /** Mean loss of the last tenth of the steps, and held-out losses on the way, the last one at the end; nats a token. */
 async function train(executor: Executor, name: PresetName, data: Dataset, seed: number, plan: Plan): Promise<Curve> {
-  const { steps, batch, every, note } = plan;
+  const { profile, steps, batch, every, note } = plan;
   const config = preset(name, data.manifest.tokenizer.vocab);
-  const runner = createStepRunner(executor, config, { batch, seq: config.context });
+  const runner = createStepRunner(executor, config, {
+    batch,
+    seq: config.context,
+    ...(profile === 'bf16x' ? { profile } : {}),
+  });
   const meter = createHeldOutMeter({ executor, config, dataset: data, batch: 8, sequences: HELD_OUT_SEQUENCES });
   const key = sha256(utf8(`ablation ${seed}`));
   startFromBase(runner, initialWeights(config, key));
@@ -89,33 +94,37 @@ export async function main(args: readonly string[] = []): Promise<void> {
   const plan = { steps, batch: number(args, 'batch', 8), every };
   const source = readFileSync(new URL('../../bench/variants/linear-f32.c', import.meta.url), 'utf8');
   const variant = await buildVariant('ablation', { edits: EDITS, added: { 'linear-f32.c': source } }, false);
-  const engines = { i8: createNativeExecutor(1), f32: variant.native.createNativeExecutor(1) };
+  const own = createNativeExecutor(1);
+  const engines = { i8: own, bf16x: own, f32: variant.native.createNativeExecutor(1) };
+  // bf16x takes part when asked for: what is decided by it is only whether `i8` is harmless.
+  const arms: readonly Arm[] = args.includes('bf16x') ? ['i8', 'bf16x', 'f32'] : ['i8', 'f32'];
   const results: Record<string, unknown> = {};
   for (const name of names) {
     const data = openText(preset(name, DEFAULT_VOCAB).context);
-    const differences: number[] = [];
+    const [differences, exact]: [number[], number[]] = [[], []];
     for (let seed = 1; seed <= number(args, 'seeds', 3); seed++) {
-      const last = { i8: 0, f32: 0 };
-      for (const profile of ['i8', 'f32'] as const) {
+      const last = { i8: 0, bf16x: 0, f32: 0 };
+      for (const profile of arms) {
         const executor = engines[profile];
         if (typeof executor === 'string') throw new Error(executor);
         const note = (line: string) => {
           if (curve !== undefined) appendFileSync(curve, `${name} seed ${seed} ${profile} step ${line}\n`);
         };
-        const { train: loss, heldOut } = await train(executor, name, data, seed, { ...plan, note });
+        const { train: loss, heldOut } = await train(executor, name, data, seed, { ...plan, profile, note });
         last[profile] = present(heldOut.at(-1), 'held-out loss');
         console.log(
-          `${name} seed ${seed} ${profile.padEnd(3)} train ${loss.toFixed(4)} held-out ${heldOut.map((x) => x.toFixed(4)).join(' ')}`,
+          `${name} seed ${seed} ${profile.padEnd(5)} train ${loss.toFixed(4)} held-out ${heldOut.map((x) => x.toFixed(4)).join(' ')}`,
         );
       }
       differences.push(last.i8 - last.f32);
+      if (arms.includes('bf16x')) exact.push(last.bf16x - last.f32);
     }
     const mean = differences.reduce((sum, x) => sum + x, 0) / differences.length;
     const rounded = (x: number) => Math.round(1e5 * x) / 1e5;
     console.log(
       `${name}: held-out loss of i8 minus f32: ${differences.map((x) => x.toFixed(4)).join(' ')}, mean ${mean.toFixed(4)}`,
     );
-    results[name] = { mean: rounded(mean), each: differences.map(rounded) };
+    results[name] = { mean: rounded(mean), each: differences.map(rounded), bf16xMinusF32: exact.map(rounded) };
   }
   for (const executor of Object.values(engines)) if (typeof executor !== 'string') await executor.close();
   variant.remove();

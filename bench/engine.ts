@@ -4,6 +4,7 @@
 import { present } from '../base/check.ts';
 import { type Executor, type LoadedProgram, createExecutor } from '../engine/executor.ts';
 import { createNativeExecutor, nativeLevels } from '../engine/native-executor.ts';
+import { type NumericProfile, inProfile } from '../engine/profile.ts';
 import { ProgramBuilder } from '../engine/program.ts';
 import type { ModelConfig } from '../trainer/model.ts';
 import { type PresetName, PRESET_NAMES, preset } from '../trainer/presets.ts';
@@ -58,9 +59,14 @@ async function executors(): Promise<ReadonlyMap<string, Executor>> {
   return map;
 }
 
-function loadStep(executor: Executor, config: ModelConfig, batch: number): LoadedProgram {
+function loadStep(
+  executor: Executor,
+  config: ModelConfig,
+  batch: number,
+  profile: NumericProfile = 'i8',
+): LoadedProgram {
   const shape = { batch, seq: config.context };
-  const loaded = executor.load(buildTrainProgram(config, shape));
+  const loaded = executor.load(inProfile(buildTrainProgram(config, shape), profile));
   fillRandom(loaded, 'bench engine');
   fillConstants(loaded, config, shape);
   loaded.view(INPUTS.hyper).set(HYPER);
@@ -77,6 +83,12 @@ async function steps(context: Context, name: PresetName, first: boolean): Promis
   await giveModel(peers, config, batch, first);
   const loaded = [...engines].map(([label, executor]) => [label, executor, loadStep(executor, config, batch)] as const);
   const list = loaded.map(([label, { threads }, step]) => ours(label, threads, () => runStep(step)));
+  const exact = [1, 2].map((threads) => {
+    const label = `${best ?? 'wasm'} ${threads}`;
+    const step = loadStep(present(engines.get(label), label), config, batch, 'bf16x');
+    list.push(ours(`bf16x ${label}`, threads, () => runStep(step)));
+    return step;
+  });
   for (const threads of [1, 2]) {
     list.push(theirs(`torch f32 ${threads}`, threads, 'f32', peers.torch, rounds));
     list.push(theirs(`torch bf16 ${threads}`, threads, 'bf16', peers.torch, rounds));
@@ -91,15 +103,17 @@ async function steps(context: Context, name: PresetName, first: boolean): Promis
   const figures = {
     stepVsTorchF32: ratio(of('torch f32 1'), of(`${best ?? 'wasm'} 1`), clock),
     stepVsTorchBf16: ratio(of('torch bf16 1'), of(`${best ?? 'wasm'} 1`), clock),
+    bf16xVsTorchF32: ratio(of('torch f32 1'), of(`bf16x ${best ?? 'wasm'} 1`), clock),
     stepVsTorchF32TwoThreads: ratio(of('torch f32 2'), of(`${best ?? 'wasm'} 2`), 'wall'),
     wasmVsTfjsWasm: ratio(of('tfjs wasm 1'), of('wasm 1'), clock),
     wasmVsTorchF32: ratio(of('torch f32 1'), of('wasm 1'), clock),
     hashShare: hashShare(present(loaded.at(best === null ? 0 : -2), 'step')[2], config, of(`${best ?? 'wasm'} 1`)),
     twoThreads: ratio(of(`${best ?? 'wasm'} 1`), of(`${best ?? 'wasm'} 2`), 'wall'),
     twoThreadsWasm: ratio(of('wasm 1'), of('wasm 2'), 'wall'),
+    twoThreadsBf16x: ratio(of(`bf16x ${best ?? 'wasm'} 1`), of(`bf16x ${best ?? 'wasm'} 2`), 'wall'),
     clockIsCpu: clock === 'cpu' ? 1 : 0,
   };
-  for (const [, , step] of loaded) step.close();
+  for (const step of [...loaded.map(([, , one]) => one), ...exact]) step.close();
   return figures;
 }
 

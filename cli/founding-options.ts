@@ -26,6 +26,11 @@ export const foundingOptions = {
     type: 'number',
     describe: 'sequences of a step computed at once, a divisor of batch-size (default: the most that fits into memory)',
   },
+  profile: {
+    choices: ['i8', 'bf16x'] as const,
+    default: 'i8',
+    describe: 'arithmetic of the linear layers in training: int8 (fastest), or bf16 operands with f32 sums in order',
+  },
   steps: { type: 'number', default: 16, describe: 'optimizer steps in one learning round' },
   'learning-rate': { type: 'number', default: 0.003, describe: 'peak learning rate' },
   schedule: {
@@ -45,6 +50,7 @@ export type FoundingArguments = {
   'model-widths'?: string | undefined;
   'batch-size': number;
   'micro-batch'?: number | undefined;
+  profile: 'i8' | 'bf16x';
   steps: number;
   'learning-rate': number;
   schedule: 'cosine' | 'constant';
@@ -76,6 +82,7 @@ export function planOf(
     sequenceLength: 128,
     batchSize: args['batch-size'],
     ...(args['micro-batch'] === undefined ? {} : { microBatch: args['micro-batch'] }),
+    ...(args.profile === 'i8' ? {} : { profile: args.profile }),
     stepsPerRound: args.steps,
     learningRate: args['learning-rate'],
     timestamp: Math.floor(systemClock.now() / 1_000),

@@ -12,6 +12,7 @@
 //   linear           x f32[T,K], w f32[K,N]                             -> y f32[T,N]
 //   linearGradX      dy f32[T,N], w f32[K,N], seed i32[2]               -> dx f32[T,K]           tensorId
 //   linearGradW      x f32[T,K], dy f32[T,N], seed i32[2]               -> dw f32[K,N]           tensorId
+//   linearBf16, linearBf16GradX, linearBf16GradW: the same of profile bf16x, without seed and tensorId
 //   rope             x f32[T,C], table f32[P,Dh], pos i32[T]            -> out f32[T,C]          heads, inverse; C = heads*Dh
 //                    table row: Dh/2 cosines, then Dh/2 sines (rope-table.ts); rotate-half pairs (i, i + Dh/2)
 //   attention        q f32[T,H*Dh], k f32[T,KV*Dh], v f32[T,KV*Dh]      -> out f32[T,H*Dh], stats f32[T,2*H]
@@ -57,7 +58,10 @@ export type Op =
   | 'gradNorm'
   | 'adamW'
   | 'cacheWrite'
-  | 'attentionDecode';
+  | 'attentionDecode'
+  | 'linearBf16'
+  | 'linearBf16GradX'
+  | 'linearBf16GradW';
 
 /** One instruction: operands are tensor ids of the program, attributes exactly those of the table below. */
 export type Instruction = Readonly<{
@@ -234,6 +238,31 @@ export const OPS: Readonly<Record<Op, OpRule>> = {
     seesNonFinite: true,
     extra: ({ Q = 0, C = 0, P = 0 }, { heads = 0, kvHeads = 0 }) =>
       headShape(Q, C, heads, kvHeads) ?? (P <= MAX_SEQUENCE ? null : `positions ${P} above ${MAX_SEQUENCE}`),
+  },
+  // Profile bf16x (profile.ts). Contractions end where sums of i8 do, so that a model fits both profiles.
+  linearBf16: {
+    code: 24,
+    inputs: ['f32 T K', 'f32 K N'],
+    outputs: ['f32 T N'],
+    attrs: {},
+    seesNonFinite: true,
+    extra: ({ K }) => contraction('K', K),
+  },
+  linearBf16GradX: {
+    code: 25,
+    inputs: ['f32 T N', 'f32 K N'],
+    outputs: ['f32 T K'],
+    attrs: {},
+    seesNonFinite: true,
+    extra: ({ N }) => contraction('N', N),
+  },
+  linearBf16GradW: {
+    code: 26,
+    inputs: ['f32 T K', 'f32 T N'],
+    outputs: ['f32 K N'],
+    attrs: {},
+    seesNonFinite: true,
+    extra: ({ T }) => contraction('T', T),
   },
 };
 

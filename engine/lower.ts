@@ -3,7 +3,7 @@
 
 import { check, present } from '../base/check.ts';
 import { type Instruction, OPS, type Op } from './instruction.ts';
-import { ALIGNMENT, packedBytes } from './memory-plan.ts';
+import { ALIGNMENT, packedBytes, roundedBytes } from './memory-plan.ts';
 import type { Tensor, TensorProgram } from './program.ts';
 
 const STATE_BIT = 0x8000_0000 | 0;
@@ -16,7 +16,7 @@ function floatBits(value: number): number {
 }
 
 /** What the packed left operand in scratch holds: a tensor, packed along its rows or columns. */
-type Packed = Readonly<{ tensor: number; along: 'rows' | 'columns' }> | null;
+type Packed = Readonly<{ tensor: number; along: 'rows' | 'columns'; as: 'i8' | 'bf16' }> | null;
 
 /** Weights that stay packed: places behind the state by tensor id, and whether they are packed already. */
 export type Kept = Readonly<{ places: ReadonlyMap<number, number>; ready: boolean }>;
@@ -40,7 +40,8 @@ export function lowerProgram(program: TensorProgram, kept: Kept): Int32Array<Arr
       if (!rule.seesNonFinite) emit(0, at, [reference(program, tensor), size(tensor)]);
     }
     const wanted = leftOperand(instruction);
-    const cached = wanted !== null && packed?.tensor === wanted.tensor && packed.along === wanted.along;
+    const cached =
+      wanted !== null && packed?.tensor === wanted.tensor && packed.along === wanted.along && packed.as === wanted.as;
     const wantedRight = rightOperand(program, instruction, kept);
     const again = wantedRight !== null && right !== null && samePlace(right, wantedRight);
     emit(rule.code, at, operandsOf(program, instruction, { left: cached, right: again }, kept));
@@ -54,8 +55,18 @@ export function lowerProgram(program: TensorProgram, kept: Kept): Int32Array<Arr
 
 function leftOperand({ op, inputs }: Instruction): Packed {
   const tensor = inputs[0] ?? -1;
-  if (op === 'linear') return { tensor, along: 'rows' };
-  return op === 'linearGradW' ? { tensor, along: 'columns' } : null;
+  switch (op) {
+    case 'linear':
+      return { tensor, along: 'rows', as: 'i8' };
+    case 'linearGradW':
+      return { tensor, along: 'columns', as: 'i8' };
+    case 'linearBf16':
+      return { tensor, along: 'rows', as: 'bf16' };
+    case 'linearBf16GradW':
+      return { tensor, along: 'columns', as: 'bf16' };
+    default:
+      return null;
+  }
 }
 
 /** What the packed right operand in scratch holds, and how much left operand lies before it. */
@@ -81,6 +92,9 @@ const USES_SCRATCH: ReadonlySet<Op> = new Set<Op>([
   'linear',
   'linearGradX',
   'linearGradW',
+  'linearBf16',
+  'linearBf16GradX',
+  'linearBf16GradW',
   'attention',
   'attentionGrad',
   'attentionDecode',
@@ -151,6 +165,18 @@ function operandsOf(
     case 'linearGradW': {
       const [t, k, n] = [dim(a, 0), dim(a, 1), dim(b, 1)];
       return [...ins, ...outs, t, k, n, tensorId, scratch(), scratch(packedBytes(k, t)), Number(packed.left)];
+    }
+    case 'linearBf16': {
+      const [t, k, n] = [dim(a, 0), dim(a, 1), dim(b, 1)];
+      return [...ins, ...outs, t, k, n, scratch(), scratch(roundedBytes(t, k)), Number(packed.left)];
+    }
+    case 'linearBf16GradX': {
+      const [t, n, k] = [dim(a, 0), dim(a, 1), dim(b, 0)];
+      return [...ins, ...outs, t, k, n, scratch(), scratch(roundedBytes(t, n))];
+    }
+    case 'linearBf16GradW': {
+      const [t, k, n] = [dim(a, 0), dim(a, 1), dim(b, 1)];
+      return [...ins, ...outs, t, k, n, scratch(), scratch(roundedBytes(k, t)), Number(packed.left)];
     }
     case 'rope':
       return [...ins, ...outs, dim(a, 0), dim(b, 0), heads, dim(b, 1), attrs.inverse ?? 0];

@@ -154,6 +154,11 @@ export function packedBytes(rows: number, depth: number): number {
   return roundUp(rows, 64) * roundUp(depth, 64) * 2 + 2 * 4 * roundUp(rows, 64);
 }
 
+/** Bytes of an operand of profile bf16x: `rows` lines along `depth`, f32. */
+export function roundedBytes(rows: number, depth: number): number {
+  return 4 * roundUp(rows, 64) * depth;
+}
+
 /** Groups of heads that attention handles at once, each with its own buffers. */
 function attentionSlots(groups: number): number {
   return Math.min(MAX_THREADS, groups);
@@ -171,6 +176,12 @@ function scratchBytes({ op, inputs, attrs }: Instruction, dims: Dims, parts: Pro
       return packedBytes(T, N) + packedBytes(K, N);
     case 'linearGradW':
       return packedBytes(K, T) + packedBytes(N, T);
+    case 'linearBf16':
+      return roundedBytes(T, K) + roundedBytes(N, K);
+    case 'linearBf16GradX':
+      return roundedBytes(T, N) + roundedBytes(K, N);
+    case 'linearBf16GradW':
+      return roundedBytes(K, T) + roundedBytes(N, T);
     case 'attention':
     case 'attentionGrad': {
       const padded = roundUp(seq, 16);

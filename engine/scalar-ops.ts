@@ -82,6 +82,18 @@ function finite(values: number[]): number[] {
   return values;
 }
 
+const rowsOf = (x: Value) => range(dim(x, 0)).map((t) => rounded(row(x, t, dim(x, 1))));
+const columnsOf = (x: Value) =>
+  range(dim(x, 1)).map((c) => rounded(range(dim(x, 0)).map((t) => get(x, t * dim(x, 1) + c))));
+
+/** Rule M2. */
+function ascendingProduct(left: readonly number[][], right: readonly number[][], out: Value): void {
+  for (const [i, a] of left.entries()) {
+    const sums = right.map((b) => sumAscending(a.map((x, k) => mul(x, present(b[k], 'element')))));
+    out.data.set(sums, i * right.length);
+  }
+}
+
 function product(left: Lines, right: Lines, out: Value): void {
   for (const [i, a] of left.entries()) {
     for (const [j, b] of right.entries()) {
@@ -358,6 +370,15 @@ export const SCALAR_OPS: Readonly<Record<Op, Kernel>> = {
   linearGradW(inputs, [dw], attrs) {
     const [x, dy, seed] = [nth(inputs, 0), nth(inputs, 1), nth(inputs, 2)];
     product(quantizedColumns(x), quantizedColumns(dy, gradientNoise(dy, seed, attrs, 2)), present(dw, 'dw'));
+  },
+  linearBf16([x, w], [y]) {
+    ascendingProduct(rowsOf(present(x, 'x')), columnsOf(present(w, 'w')), present(y, 'y'));
+  },
+  linearBf16GradX([dy, w], [dx]) {
+    ascendingProduct(rowsOf(present(dy, 'dy')), rowsOf(present(w, 'w')), present(dx, 'dx'));
+  },
+  linearBf16GradW([x, dy], [dw]) {
+    ascendingProduct(columnsOf(present(x, 'x')), columnsOf(present(dy, 'dy')), present(dw, 'dw'));
   },
   rope,
   attention,

@@ -51,6 +51,8 @@ export type FoundingPlan = Readonly<{
   batchSize: number;
   /** Sequences of a micro-batch, a divisor of `batchSize`; left out, the greatest that fits into this machine's memory. */
   microBatch?: number;
+  /** Arithmetic of the linear layers of training; left out, int8. */
+  profile?: 'bf16x';
   stepsPerRound: number;
   learningRate: number;
   /** First peer port and API port; node i takes the i-th after. Explicit lists win. */
@@ -270,6 +272,7 @@ export async function foundNetwork(
     optimizer: DEFAULT_OPTIMIZER,
     updateCodec: 1,
     ...(microBatch === plan.batchSize ? {} : { microBatch }),
+    ...(plan.profile === undefined ? {} : { profile: plan.profile }),
   };
   progress('tracing the model into its training program');
   const parameters = learningParameters(plan, manifest, training);

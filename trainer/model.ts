@@ -2,6 +2,7 @@
 // in one file, written with the TensorFlow.js API and the fused ops of engine/trace. What a step or a reply does with it is
 // train-program.ts and decode-program.ts.
 
+import type { NumericProfile } from '../engine/profile.ts';
 import { check, present } from '../base/check.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import * as ops from '../engine/trace/ops.ts';
@@ -132,9 +133,10 @@ const addRows = (tf: Tf, a: TfTensor2D, b: TfTensor2D): TfTensor2D => tf.add(a, 
 
 /**
  * Shape of a batch: `batch` sequences of `seq` tokens, T = batch * seq rows. A training step goes over them in micro-batches
- * of `microBatch` sequences, a divisor of `batch`, whose gradients are averaged; left out, over all of them at once.
+ * of `microBatch` sequences, a divisor of `batch`, whose gradients are averaged; left out, over all of them at once. Its linear
+ * layers are of `profile`, 'i8' when left out.
  */
-export type BatchShape = Readonly<{ batch: number; seq: number; microBatch?: number }>;
+export type BatchShape = Readonly<{ batch: number; seq: number; microBatch?: number; profile?: NumericProfile }>;
 
 /** Micro-batches of a step. */
 export function microBatches({ batch, microBatch = batch }: BatchShape): number {

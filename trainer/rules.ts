@@ -83,11 +83,18 @@ export type TrainingConfig = Readonly<{
   updateCodec: Codec;
   /** Sequences of one micro-batch of a step, a divisor of the rules' batch; left out, a step goes over all at once. */
   microBatch?: number;
+  /** Arithmetic of the linear layers; left out, 'i8'. */
+  profile?: 'bf16x';
 }>;
 
 /** The batch of one step of so many sequences under this configuration. */
-export function stepShape({ microBatch }: TrainingConfig, batch: number, seq: number): BatchShape {
-  return microBatch === undefined ? { batch, seq } : { batch, seq, microBatch };
+export function stepShape({ microBatch, profile }: TrainingConfig, batch: number, seq: number): BatchShape {
+  return {
+    batch,
+    seq,
+    ...(microBatch === undefined ? {} : { microBatch }),
+    ...(profile === undefined ? {} : { profile }),
+  };
 }
 
 export function trainingConfigText(config: TrainingConfig): string {
@@ -111,7 +118,7 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
   } catch {
     return refuse('not JSON');
   }
-  const { version, model, optimizer, microBatch, updateCodec } = (json ?? {}) as Record<string, unknown>;
+  const { version, model, optimizer, microBatch, updateCodec, profile } = (json ?? {}) as Record<string, unknown>;
   if (version !== 1) return refuse('version is not 1');
   if (typeof model !== 'object' || model === null) return refuse('model: not an object');
   const checked = checkModelConfig(model as ModelConfig);
@@ -135,6 +142,7 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
     return refuse(`microBatch: not a whole number from 1 to ${MAX_BATCH}`);
   }
   if (updateCodec !== 1 && updateCodec !== 2) return refuse('updateCodec: not 1 or 2');
+  if (profile !== undefined && profile !== 'bf16x') return refuse("profile: 'bf16x' or left out");
   const config = json as TrainingConfig;
   const picked = {
     version: 1 as const,
@@ -142,6 +150,7 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
     optimizer: Object.fromEntries(OPTIMIZER_FIELDS.map((field) => [field, config.optimizer[field]])) as Optimizer,
     updateCodec: config.updateCodec,
     ...(config.microBatch === undefined ? {} : { microBatch: config.microBatch }),
+    ...(config.profile === undefined ? {} : { profile: config.profile }),
   };
   return trainingConfigText(picked) === text ? success(picked) : refuse('not in canonical form');
 }

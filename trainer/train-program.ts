@@ -4,6 +4,7 @@
 import { check, present } from '../base/check.ts';
 import { unwrap } from '../base/fault.ts';
 import { accumulate } from '../engine/accumulate.ts';
+import { inProfile } from '../engine/profile.ts';
 import { type TensorProgram, findTensor } from '../engine/program.ts';
 import { ropeTable } from '../engine/rope-table.ts';
 import * as ops from '../engine/trace/ops.ts';
@@ -73,9 +74,13 @@ export function buildTrainProgram(config: ModelConfig, shape: BatchShape): Tenso
 export const OWN_INPUTS: readonly string[] = [INPUTS.tokens, INPUTS.targets];
 
 /** The step on one micro-batch alone. */
-export function traceMicroStep(config: ModelConfig, { batch, seq, microBatch = batch }: BatchShape): TensorProgram {
+export function traceMicroStep(config: ModelConfig, shape: BatchShape): TensorProgram {
+  const { batch, seq, microBatch = batch, profile = 'i8' } = shape;
   unwrap(checkModelConfig(config));
-  const shape = { batch: microBatch, seq };
+  return inProfile(traceStep(config, { batch: microBatch, seq }), profile);
+}
+
+function traceStep(config: ModelConfig, shape: BatchShape): TensorProgram {
   return traceProgram('train-step', (tracer) => {
     const list = parameters(config);
     const weights = declareWeights(tracer, config);

@@ -131,23 +131,34 @@ INLINE __m512i whole_tile(const packed *restrict a, const packed *restrict b, in
 }
 #endif
 
+typedef struct {
+  int64_t a_lo, a_hi, b_lo, b_hi;
+} Split;
+
+// A thread's panels of a product: by rows where that is about as even as by columns, for the thread then reads these rows
+// again in what follows.
+INLINE Split split_panels(const Context *ctx, int64_t rows, int64_t columns) {
+  int64_t a_panels = (rows + PANEL_A - 1) / PANEL_A, b_panels = (columns + PANEL_B - 1) / PANEL_B, count = ctx->count;
+  Split s = {0, a_panels, 0, b_panels};
+  int64_t by_rows = (a_panels + count - 1) / count * b_panels, by_columns = (b_panels + count - 1) / count * a_panels;
+  if (by_rows <= by_columns + by_columns / 8) share(ctx, a_panels, 1, &s.a_lo, &s.a_hi);
+  else share(ctx, b_panels, 1, &s.b_lo, &s.b_hi);
+  return s;
+}
+
 // [M1] out[rows][columns] = f32(sum) * (scaleA * scaleB).
 static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t depth, int64_t columns, float *out) {
-  int64_t groups = groups_of(depth), a_panels = (rows + PANEL_A - 1) / PANEL_A, b_panels = (columns + PANEL_B - 1) / PANEL_B;
-  int64_t a_lo = 0, a_hi = a_panels, b_lo = 0, b_hi = b_panels;
-  // By rows where that is about as even as by columns: the thread then reads these rows again in what follows.
-  int64_t by_rows = (a_panels + ctx->count - 1) / ctx->count * b_panels, by_columns = (b_panels + ctx->count - 1) / ctx->count * a_panels;
-  if (by_rows <= by_columns + by_columns / 8) share(ctx, a_panels, 1, &a_lo, &a_hi);
-  else share(ctx, b_panels, 1, &b_lo, &b_hi);
+  int64_t groups = groups_of(depth);
+  Split s = split_panels(ctx, rows, columns);
   int64_t block = (256 << 10) / (groups * PANEL_A * DEPTH * (int64_t)sizeof(packed));
   if (block < 4) block = 4;
   int32_t worst = 0;
 #if UNSIGNED_A
   __m512i widest = _mm512_setzero_si512();
 #endif
-  for (int64_t i0 = a_lo; i0 < a_hi; i0 += block)
-    for (int64_t j = b_lo; j < b_hi; j++)
-      for (int64_t i = i0; i < a_hi && i < i0 + block; i++) {
+  for (int64_t i0 = s.a_lo; i0 < s.a_hi; i0 += block)
+    for (int64_t j = s.b_lo; j < s.b_hi; j++)
+      for (int64_t i = i0; i < s.a_hi && i < i0 + block; i++) {
 #if UNSIGNED_A
         if (columns >= (j + 1) * PANEL_B && rows >= (i + 1) * PANEL_A) {
           widest = whole_tile(a.values + i * groups * PANEL_A * DEPTH, b.values + j * groups * PANEL_B * DEPTH, groups, a.scales + i * PANEL_A, b.scales + j * PANEL_B, b.sums + j * PANEL_B, out + i * PANEL_A * columns + j * PANEL_B, columns, widest);

@@ -6,6 +6,7 @@
 #include "quantize.c"
 #include "linear.c"
 #include "attention.c"
+#include "linear-bf16.c"
 
 #ifndef RUN_NAME
 #define RUN_NAME run_program
@@ -37,6 +38,9 @@ static void step(Context *ctx, int32_t code, const int32_t *w) {
     case 21: k_adamw(ctx, w); break;
     case 22: k_cache_write(ctx, w); break;
     case 23: k_attention_decode(ctx, w); break;
+    case 24: k_linear_bf16(ctx, w); break;
+    case 25: k_linear_bf16_grad_x(ctx, w); break;
+    case 26: k_linear_bf16_grad_w(ctx, w); break;
     default: __builtin_trap();
   }
 }

@@ -98,6 +98,25 @@ function linearCase(op: Op): Maker {
   };
 }
 
+/** Depths beyond one pass of the kernels among them. */
+function bf16Case(op: Op): Maker {
+  return (d, c) => {
+    const [t, k, n] = [d.size(130), d.size(130), d.size(130)];
+    const deep = d.pick([false, false, true]);
+    const [T, K, N] = [
+      op === 'linearBf16GradW' && deep ? t + 130 : t,
+      op === 'linearBf16' && deep ? k + 130 : k,
+      op === 'linearBf16GradX' && deep ? n + 130 : n,
+    ];
+    const x = () => c.given('x', [T, K], d.floats(T * K));
+    const w = () => c.given('w', [K, N], d.floats(K * N));
+    const dy = () => c.given('dy', [T, N], d.floats(T * N));
+    if (op === 'linearBf16') return c.make(op, [x(), w()], [c.out('y', [T, N])]);
+    if (op === 'linearBf16GradX') return c.make(op, [dy(), w()], [c.out('dx', [T, K])]);
+    return c.make(op, [x(), dy()], [c.out('dw', [K, N])]);
+  };
+}
+
 function heads(d: Draw): Readonly<{ heads: number; kvHeads: number; width: number }> {
   const kvHeads = d.pick([1, 2, 3]);
   return { kvHeads, heads: kvHeads * d.pick([1, 2, 3]), width: d.pick([2, 4, 6, 8, 16, 22, 32, 64]) };
@@ -172,6 +191,9 @@ const MAKERS: Readonly<Record<Op, Maker>> = {
   linear: linearCase('linear'),
   linearGradX: linearCase('linearGradX'),
   linearGradW: linearCase('linearGradW'),
+  linearBf16: bf16Case('linearBf16'),
+  linearBf16GradX: bf16Case('linearBf16GradX'),
+  linearBf16GradW: bf16Case('linearBf16GradW'),
   rope(d, c) {
     const { heads: H, width } = heads(d);
     const [T, P] = [d.size(33), d.size(33)];

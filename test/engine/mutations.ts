@@ -59,6 +59,15 @@ const MUTATIONS: readonly Mutation[] = [
     },
   },
   {
+    name: 'descending-depth',
+    what: 'linearBf16 and its gradients add their products from the last to the first',
+    edit: {
+      file: 'linear-bf16.c',
+      from: 'for (int64_t k = 0; k < depth; k++) {\n    vec right[PANEL_B / LANES];',
+      to: 'for (int64_t k = depth - 1; k >= 0; k--) {\n    vec right[PANEL_B / LANES];',
+    },
+  },
+  {
     name: 'half-up-rounding',
     what: 'bf16 operands round ties up instead of to even',
     edit: { file: 'kernel.h', from: '0x7fffu + (((uint32_t)b >> 16) & 1u)', to: '0x8000u' },

@@ -1,0 +1,191 @@
+// Owns the three linear instructions of profile bf16x: operands rounded by B1, every output one ascending sum. Products are
+// exact, so fusing them into the sum changes nothing [M2]. Panels are those of linear.c, of f32; threads split panels.
+
+// Depth of one pass: a panel of each side stays in the near cache. Sums are kept in `out` between passes.
+#define BF16_DEPTH 128
+
+#if defined(__AVX512F__)
+// B1 on sixteen values.
+INLINE __m512i bf16_vector(__m512i x, __m512i *most) {
+  __m512i size = _mm512_and_si512(x, _mm512_set1_epi32(0x7fffffff));
+  *most = _mm512_max_epi32(*most, size);
+  __m512i odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
+  __m512i up = _mm512_and_si512(_mm512_add_epi32(_mm512_add_epi32(x, _mm512_set1_epi32(0x7fff)), odd), _mm512_set1_epi32((int32_t)0xffff0000));
+  return _mm512_mask_and_epi32(up, _mm512_cmplt_epi32_mask(size, _mm512_set1_epi32(0x21800000)), x, _mm512_set1_epi32((int32_t)0x80000000));
+}
+
+// Eight lines, `depth` apart, sixteen values of each: rounded, to sixteen rows of eight, `width` apart.
+INLINE __m512i round_square(const float *src, int64_t depth, int64_t lines, int64_t n, const int width, float *put, __m512i most) {
+  const __m512i low = _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0), high = _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4);
+  __m512i x[8], t[8], u[8];
+  for (int l = 0; l < 8; l++) x[l] = l < lines ? bf16_vector(_mm512_maskz_loadu_epi32(first_lanes(n), src + l * depth), &most) : _mm512_setzero_si512();
+  for (int i = 0; i < 4; i++) {
+    t[2 * i] = _mm512_unpacklo_epi32(x[2 * i], x[2 * i + 1]);
+    t[2 * i + 1] = _mm512_unpackhi_epi32(x[2 * i], x[2 * i + 1]);
+  }
+  // u[4h + j]: lines 4h..4h+3 of value 4q + j in quarter q.
+  for (int h = 0; h < 2; h++) {
+    u[4 * h] = _mm512_unpacklo_epi64(t[4 * h], t[4 * h + 2]);
+    u[4 * h + 1] = _mm512_unpackhi_epi64(t[4 * h], t[4 * h + 2]);
+    u[4 * h + 2] = _mm512_unpacklo_epi64(t[4 * h + 1], t[4 * h + 3]);
+    u[4 * h + 3] = _mm512_unpackhi_epi64(t[4 * h + 1], t[4 * h + 3]);
+  }
+  for (int j = 0; j < 4; j++) {
+    __m512i first = _mm512_permutex2var_epi64(u[j], low, u[4 + j]), last = _mm512_permutex2var_epi64(u[j], high, u[4 + j]);
+    if (j < n) _mm256_storeu_si256((__m256i_u *)(put + j * width), _mm512_castsi512_si256(first));
+    if (4 + j < n) _mm256_storeu_si256((__m256i_u *)(put + (4 + j) * width), _mm512_extracti64x4_epi64(first, 1));
+    if (8 + j < n) _mm256_storeu_si256((__m256i_u *)(put + (8 + j) * width), _mm512_castsi512_si256(last));
+    if (12 + j < n) _mm256_storeu_si256((__m256i_u *)(put + (12 + j) * width), _mm512_extracti64x4_epi64(last, 1));
+  }
+  return most;
+}
+#endif
+
+// Lines are rows of src[rows][depth]: to[panel][k][width].
+INLINE void round_rows_to_panels(Context *ctx, const float *src, int64_t rows, int64_t depth, const int width, float *to) {
+  int64_t lo, hi;
+  int32_t most = 0;
+  share(ctx, (rows + width - 1) / width * width, width, &lo, &hi);
+#if defined(__AVX512F__)
+  __m512i widest = _mm512_setzero_si512();
+  for (int64_t line = lo; line < hi; line += width)
+    for (int64_t k = 0; k < depth; k += 16)
+      for (int l = 0; l < width; l += 8) {
+        int64_t n = depth - k < 16 ? depth - k : 16, lines = rows - line - l < 0 ? 0 : rows - line - l;
+        const float *from = src + (line + l) * depth + k;
+        float *put = to + line * depth + k * width + l;
+        if (n == 16 && lines >= 8) widest = round_square(from, depth, 8, 16, width, put, widest);
+        else widest = round_square(from, depth, lines, n, width, put, widest);
+      }
+  most = _mm512_reduce_max_epi32(widest);
+#else
+  for (int64_t line = lo; line < hi; line += width)
+    for (int64_t k = 0; k < depth; k += 16) {
+      float part[PANEL_B][16] = {{0}}, *put = to + line * depth + k * width;
+      int64_t n = depth - k < 16 ? depth - k : 16;
+      for (int l = 0; l < width && line + l < rows; l++) {
+        const float *from = src + (line + l) * depth + k;
+        if (n == 16)
+          for (int i = 0; i < 16; i++) part[l][i] = bf16_fixed(from[i], &most);
+        else
+          for (int i = 0; i < n; i++) part[l][i] = bf16_fixed(from[i], &most);
+      }
+      for (int i = 0; i < n; i++)
+        for (int l = 0; l < width; l++) put[i * width + l] = part[l][i];
+    }
+#endif
+  check_bf16(ctx, most);
+}
+
+// Lines are columns of src[depth][columns], the same panels. Threads split the depth.
+INLINE void round_columns_to_panels(Context *ctx, const float *src, int64_t depth, int64_t columns, const int width, float *to) {
+  int64_t lo, hi;
+  int32_t most = 0;
+  share(ctx, depth, 16, &lo, &hi);
+  // 32 columns at a time: few streams of writes, for panels are often a power of two long and share places in the cache.
+#if defined(__AVX512F__)
+  __m512i widest = _mm512_setzero_si512();
+  for (int64_t c = 0; c < columns; c += 32)
+    for (int64_t k = lo; k < hi; k++)
+      for (int64_t half = 0; half < 32 && c + half < (columns + width - 1) / width * width; half += 16) {
+        const float *from = src + k * columns + c + half;
+        __m512i x = bf16_vector(_mm512_maskz_loadu_epi32(first_lanes(columns - c - half), from), &widest);
+        if (width == 32) {
+          _mm512_storeu_si512(to + c * depth + k * 32 + half, x);
+        } else {
+          _mm256_storeu_si256((__m256i_u *)(to + (c + half) * depth + k * 8), _mm512_castsi512_si256(x));
+          if (columns - c - half > 8) _mm256_storeu_si256((__m256i_u *)(to + (c + half + 8) * depth + k * 8), _mm512_extracti64x4_epi64(x, 1));
+        }
+      }
+  most = _mm512_reduce_max_epi32(widest);
+#else
+  for (int64_t c0 = 0; c0 < columns; c0 += 32)
+    for (int64_t k = lo; k < hi; k++)
+      for (int64_t c = c0; c < columns && c < c0 + 32; c += width) {
+        const float *from = src + k * columns + c;
+        float *put = to + c * depth + k * width;
+        if (columns - c >= width)
+          for (int i = 0; i < width; i++) put[i] = bf16_fixed(from[i], &most);
+        else
+          for (int i = 0; i < width; i++) put[i] = i < columns - c ? bf16_fixed(from[i], &most) : 0.0f;
+      }
+#endif
+  check_bf16(ctx, most);
+}
+
+// height x PANEL_B of c (+)= a[k][PANEL_A] * b[k][PANEL_B], k ascending.
+INLINE void bf16_tile(In a, In b, int64_t depth, Out c, int64_t ldc, const int height, int more) {
+  const int vecs = PANEL_B / LANES;
+  vec acc[PANEL_A][PANEL_B / LANES];
+  for (int m = 0; m < height; m++)
+    for (int v = 0; v < vecs; v++) acc[m][v] = more ? *(const vec_mem *)(c + m * ldc + v * LANES) : (vec_mem){0};
+  for (int64_t k = 0; k < depth; k++) {
+    vec right[PANEL_B / LANES];
+    for (int v = 0; v < vecs; v++) right[v] = *(const vec_mem *)(b + k * PANEL_B + v * LANES);
+#pragma GCC unroll 8
+    for (int m = 0; m < height; m++) {
+      float left = a[k * PANEL_A + m];
+      for (int v = 0; v < vecs; v++) acc[m][v] = fused(right[v], left, acc[m][v]);
+    }
+  }
+  for (int m = 0; m < height; m++)
+    for (int v = 0; v < vecs; v++) *(vec_mem *)(c + m * ldc + v * LANES) = acc[m][v];
+}
+
+// A tile at the edge: all of its depth at once, beside `out`.
+static void bf16_edge(In a, In b, int64_t depth, Out out, int64_t columns, int64_t height, int64_t width) {
+  float c[PANEL_A * PANEL_B];
+  if (height == 1) bf16_tile(a, b, depth, c, PANEL_B, 1, 0);
+  else bf16_tile(a, b, depth, c, PANEL_B, PANEL_A, 0);
+  for (int64_t m = 0; m < height; m++) __builtin_memcpy(out + m * columns, c + m * PANEL_B, width * 4);
+}
+
+// [M2] out[rows][columns] of packed panels.
+static void product_bf16(Context *ctx, const float *a, const float *b, int64_t rows, int64_t depth, int64_t columns, float *out) {
+  Split s = split_panels(ctx, rows, columns);
+  int64_t block = (192 << 10) / (BF16_DEPTH * PANEL_A * 4);
+  for (int64_t k = 0; k < depth; k += BF16_DEPTH) {
+    int64_t n = depth - k < BF16_DEPTH ? depth - k : BF16_DEPTH;
+    for (int64_t i0 = s.a_lo; i0 < s.a_hi; i0 += block)
+      for (int64_t j = s.b_lo; j < s.b_hi; j++)
+        for (int64_t i = i0; i < s.a_hi && i < i0 + block; i++) {
+          int64_t height = rows - i * PANEL_A, width = columns - j * PANEL_B;
+          const float *left = a + i * PANEL_A * depth, *right = b + j * PANEL_B * depth;
+          float *to = out + i * PANEL_A * columns + j * PANEL_B;
+          if (height >= PANEL_A && width >= PANEL_B) bf16_tile(left + k * PANEL_A, right + k * PANEL_B, n, to, columns, PANEL_A, k > 0);
+          else if (k == 0) bf16_edge(left, right, depth, to, columns, height < PANEL_A ? height : PANEL_A, width < PANEL_B ? width : PANEL_B);
+        }
+  }
+  int64_t first = s.b_lo * PANEL_B, end = s.b_hi * PANEL_B < columns ? s.b_hi * PANEL_B : columns;
+  for (int64_t r = s.a_lo * PANEL_A; r < rows && r < s.a_hi * PANEL_A; r++) check_finite(ctx, out + r * columns + first, end - first);
+}
+
+// w: x, w, y, T, K, N, A region, B region, A is packed already
+static void k_linear_bf16(Context *ctx, const int32_t *w) {
+  int64_t T = w[3], K = w[4], N = w[5];
+  float *a = at(ctx, w[6]), *b = at(ctx, w[7]);
+  if (!w[8]) round_rows_to_panels(ctx, at(ctx, w[0]), T, K, PANEL_A, a);
+  round_columns_to_panels(ctx, at(ctx, w[1]), K, N, PANEL_B, b);
+  barrier(ctx);
+  product_bf16(ctx, a, b, T, K, N, at(ctx, w[2]));
+}
+
+// w: dy, w, dx, T, K, N, A region, B region
+static void k_linear_bf16_grad_x(Context *ctx, const int32_t *w) {
+  int64_t T = w[3], K = w[4], N = w[5];
+  float *a = at(ctx, w[6]), *b = at(ctx, w[7]);
+  round_rows_to_panels(ctx, at(ctx, w[0]), T, N, PANEL_A, a);
+  round_rows_to_panels(ctx, at(ctx, w[1]), K, N, PANEL_B, b);
+  barrier(ctx);
+  product_bf16(ctx, a, b, T, N, K, at(ctx, w[2]));
+}
+
+// w: x, dy, dw, T, K, N, A region, B region, A is packed already
+static void k_linear_bf16_grad_w(Context *ctx, const int32_t *w) {
+  int64_t T = w[3], K = w[4], N = w[5];
+  float *a = at(ctx, w[6]), *b = at(ctx, w[7]);
+  if (!w[8]) round_columns_to_panels(ctx, at(ctx, w[0]), T, K, PANEL_A, a);
+  round_columns_to_panels(ctx, at(ctx, w[1]), T, N, PANEL_B, b);
+  barrier(ctx);
+  product_bf16(ctx, a, b, K, T, N, at(ctx, w[2]));
+}
