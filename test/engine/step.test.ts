@@ -4,8 +4,10 @@
 import test from 'ava';
 import { sha256 } from '../../base/hash.ts';
 import { toHex } from '../../base/bytes.ts';
+import { present } from '../../base/check.ts';
 import { prng } from '../../base/prng.ts';
 import { type Executor, createExecutor } from '../../engine/executor.ts';
+import type { NumericProfile } from '../../engine/profile.ts';
 import { decodeProgram, encodeProgram } from '../../engine/program.ts';
 import { unwrap } from '../../base/fault.ts';
 import { INPUTS, buildTrainProgram, fillConstants } from '../../trainer/train-program.ts';
@@ -22,8 +24,8 @@ test.after.always(async () => {
 });
 
 /** Hashes of the state after each step. */
-function train(executor: Executor): readonly string[] {
-  const program = unwrap(decodeProgram(encodeProgram(buildTrainProgram(CONFIG, SHAPE))));
+function train(executor: Executor, profile: NumericProfile = 'i8'): readonly string[] {
+  const program = unwrap(decodeProgram(encodeProgram(buildTrainProgram(CONFIG, { ...SHAPE, profile }))));
   const loaded = executor.load(program);
   const random = prng('train step');
   for (const { name, role } of program.tensors) {
@@ -55,4 +57,11 @@ test('training steps leave the same state on the oracle and on every backend, le
   const wanted = train(scalar);
   t.is(new Set(wanted).size, STEPS);
   for (const backend of backends) t.deepEqual(train(backend), wanted, backend.description);
+});
+
+test("training steps of profile bf16x leave the oracle's state on every backend, and not that of i8", (t) => {
+  const wanted = train(scalar, 'bf16x');
+  t.is(new Set(wanted).size, STEPS);
+  t.notDeepEqual(wanted, train(present(backends[0], 'backend')));
+  for (const backend of backends) t.deepEqual(train(backend, 'bf16x'), wanted, backend.description);
 });
