@@ -4,6 +4,7 @@ import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { FaultError } from '../base/fault.ts';
 import { balanceCommand } from './commands/balance.ts';
+import { benchCommand } from './commands/bench.ts';
 import { chatCommand } from './commands/chat.ts';
 import { configCommand } from './commands/config.ts';
 import { createNetworkCommand } from './commands/create-network.ts';
@@ -33,6 +34,7 @@ await yargs(hideBin(process.argv))
   .command(generateConfigCommand)
   .command(configCommand)
   .command(dbCheckCommand)
+  .command(benchCommand)
   .demandCommand(1, 'Name a command; pol-node --help lists them.')
   .strict()
   .completion('completion', 'print a script for shell completion')

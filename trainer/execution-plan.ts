@@ -60,25 +60,21 @@ function noteOf(shape: BatchShape, { atOnce, segments }: PlanChoice, need: Memor
   return `${order}, ${twice}, ${mebibytes(need.total)} of memory`;
 }
 
-/** Micro-batches advancing together beyond this save nothing more: packing the weights is a small share by then. */
-const MOST_AT_ONCE = 4;
-
-/** Least work first: together before alone, nothing twice before something twice. */
-function choices(canonical: TensorProgram, parts: number): readonly PlanChoice[] {
-  const together = [MOST_AT_ONCE, 2, 1].filter((atOnce) => atOnce === 1 || atOnce <= parts);
+/**
+ * Least work first: nothing twice before something twice. Micro-batches one after the other: advancing together saves packing
+ * the weights again, which measured as nothing (bench/engine-plans.ts), and takes memory.
+ */
+function choices(canonical: TensorProgram): readonly PlanChoice[] {
   const most = mostSegments(canonical);
-  const pieces = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].filter((segments) => segments <= most);
-  return [
-    ...together.map((atOnce) => ({ atOnce, segments: 1 })),
-    ...pieces.map((segments) => ({ atOnce: 1, segments })),
-  ];
+  const pieces = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].filter((segments) => segments === 1 || segments <= most);
+  return pieces.map((segments) => ({ atOnce: 1, segments }));
 }
 
 /** The fastest plan within the host's memory. Fault 'engine/memory' naming the need of the smallest one and the limit. */
 export function choosePlan(config: ModelConfig, shape: BatchShape, host: MemoryHost): Result<ExecutionPlan> {
   const canonical = buildTrainProgram(config, shape);
   let least: ExecutionPlan | null = null;
-  for (const choice of choices(canonical, microBatches(shape))) {
+  for (const choice of choices(canonical)) {
     const plan = finishPlan(canonical, config, shape, choice, host.threads);
     if (memoryRefusal(plan.need, host, 'training') === null) return success(plan);
     if (least === null || plan.need.total < least.need.total) least = plan;

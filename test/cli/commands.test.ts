@@ -37,6 +37,23 @@ test('every published command is listed, and no flag takes a secret', async (t) 
   for (const help of all) t.notRegex(help.out, /--(secret|private-key|password|mnemonic|wallet-sk)\s/);
 });
 
+test('bench measures what fits and refuses unknown sizes', async (t) => {
+  const { code, out } = await pol('bench', 'engine', '0.3m', '--seconds', '0.1', '--json');
+  t.is(code, 0);
+  const { machine, rows } = JSON.parse(out) as {
+    machine: { threads: number };
+    rows: { ok: boolean; preset: string }[];
+  };
+  t.is(machine.threads, 1);
+  t.deepEqual(
+    rows.map(({ ok, preset }) => [ok, preset]),
+    [[true, '0.3m']],
+  );
+  const refused = await pol('bench', 'engine', '5m');
+  t.is(refused.code, 1);
+  t.regex(refused.error, /^pol-node: preset 5m is not one of 0\.3m, /);
+});
+
 test('wrong usage exits with 2, a refusal with 1, each in one line without a stack', async (t) => {
   const [none, unknown, badFlag, missing] = await Promise.all([
     pol(),
