@@ -16,6 +16,7 @@ const ELEMENTS_PER_BLOCK = 256;
 const [ROW_THREADS, ROWS_PER_BLOCK] = [16, 8];
 const PACK_THREADS = 128;
 const TILE = 64;
+const BF16_TILE = 32;
 const ATTENTION_THREADS = 128;
 const SUM_CHUNK = 4096;
 
@@ -104,7 +105,8 @@ class Writer {
   }
 
   write(instruction: Instruction): void {
-    if (instruction.op.startsWith('linear')) this.#linear(instruction);
+    if (instruction.op.startsWith('linearBf16')) this.#linearBf16(instruction);
+    else if (instruction.op.startsWith('linear')) this.#linear(instruction);
     else if (instruction.op.startsWith('attention')) this.#attention(instruction);
     else if (instruction.op.startsWith('crossEntropy')) this.#crossEntropy(instruction);
     else if (instruction.op === 'gradNorm') this.#gradNorm(instruction);
@@ -139,6 +141,23 @@ class Writer {
       this.#packColumns(right, second, [t, n], noise(2));
       this.#product(first, second, out, k, t, n);
     }
+  }
+
+  /** Profile bf16x: operands are read where they lie, by strides. */
+  #linearBf16({ op, inputs, outputs }: Instruction): void {
+    const [a, b] = inputs;
+    const [t, k] = [this.dim(a, 0), this.dim(a, 1)];
+    const [first, second] = [this.dim(b, 0), this.dim(b, 1)];
+    const shapes: Readonly<Record<string, readonly number[]>> = {
+      // Rows, depth, columns; strides of the left's rows and depth, of the right's depth and columns.
+      linearBf16: [t, k, second, k, 1, second, 1],
+      linearBf16GradX: [t, k, first, k, 1, 1, second],
+      linearBf16GradW: [k, t, second, 1, k, second, 1],
+    };
+    const shape = present(shapes[op], op);
+    const grid = blocks(shape[0] ?? 0, BF16_TILE) * blocks(shape[2] ?? 0, BF16_TILE);
+    const operands = [this.ref(a), this.ref(b), this.ref(outputs[0]), ...shape];
+    this.launch('k_product_bf16', grid, ELEMENTS_PER_BLOCK, operands);
   }
 
   #attention({ op, inputs, outputs, attrs }: Instruction): void {

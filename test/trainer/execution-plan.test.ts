@@ -91,17 +91,19 @@ test('whole training runs end in one state, whatever the plan, the backend, the 
   const wanted = train(present(backends[0], 'backend'), SHAPE, 2, plain);
   t.is(new Set(wanted).size, 2);
   t.is(wanted[0]?.split(' ')[0], oracleRoot(plain), 'the oracle, one step of the canonical program');
-  for (const choice of CHOICES) {
+  for (const [turn, choice] of CHOICES.entries()) {
     const plan = planOf(CONFIG, SHAPE, choice);
-    for (const backend of backends)
+    for (const backend of backends.filter((_, i) => (i + turn) % 2 === 0))
       t.deepEqual(train(backend, SHAPE, 2, plan), wanted, `${plan.note} on ${backend.description}`);
   }
 });
 
-test('40 steps by the most different plans end in one state', (t) => {
+test('20 steps by the most different plans end in one state, in both profiles', (t) => {
   const backend = present(backends.at(-1), 'backend');
-  const [plain, last] = [CHOICES[0], CHOICES.at(-1)].map((c) => planOf(CONFIG, SHAPE, present(c, 'choice')));
-  t.deepEqual(train(backend, SHAPE, 40, present(last, 'plan')), train(backend, SHAPE, 40, present(plain, 'plan')));
+  for (const shape of [SHAPE, { ...SHAPE, profile: 'bf16x' as const }]) {
+    const [plain, last] = [CHOICES[0], CHOICES.at(-1)].map((c) => planOf(CONFIG, shape, present(c, 'choice')));
+    t.deepEqual(train(backend, shape, 20, present(last, 'plan')), train(backend, shape, 20, present(plain, 'plan')));
+  }
 });
 
 test('values computed twice leave the step without micro-batches as it was', (t) => {
