@@ -151,7 +151,8 @@ export function drawWord(judged: Judged, random: Prng): readonly [TensorRef, num
   return [ref, random.below(judged.of(ref).words.length), random.below(32)];
 }
 
-function runOf({ op, program, data }: Case): Judged | null {
+/** A case run by the scalar oracle; null when the run is refused. */
+export function judgedRun({ op, program, data }: Case): Judged | null {
   const { outcome, outputs } = runCase(createScalarExecutor(), { op, program, data });
   if (!outcome.ok) return null;
   const instruction = present(program.instructions[0], 'instruction');
@@ -178,7 +179,7 @@ function runOf({ op, program, data }: Case): Judged | null {
 
 /** One random run of an instruction by the scalar oracle; null when the run is refused. */
 export function judgedCase(op: Op, seed: string): Judged | null {
-  return runOf(caseOf(op, seed));
+  return judgedRun(caseOf(op, seed));
 }
 
 /** Judges both pieces; says what went wrong, or null. */
