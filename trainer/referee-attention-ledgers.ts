@@ -82,6 +82,30 @@ export function attentionLedgers(
   ];
 }
 
+/** Rule A4's dk or dv of each key, running over the query heads of its group. */
+function runsOf(
+  name: string,
+  columns: Ledger,
+  values: Float32Array,
+  { seq, heads, kvHeads, width, rows }: Heads,
+): Ledger {
+  const weights = new Float32Array(columns.words.buffer);
+  const runs = new Float32Array(rows * heads * width);
+  for (let t = 0; t < rows; t++) {
+    const first = t - (t % seq);
+    for (let h = 0; h < heads; h++) {
+      const column = ((first / seq) * heads + h) * seq * seq + (t % seq) * seq;
+      const at = (t * heads + h) * width;
+      if (h % (heads / kvHeads) !== 0) runs.copyWithin(at, at - width, at);
+      for (let i = t % seq; i < seq; i++) {
+        const [weight, from] = [weights[column + i] ?? 0, ((first + i) * heads + h) * width];
+        for (let d = 0; d < width; d++) runs[at + d] = add(runs[at + d] ?? 0, mul(weight, values[from + d] ?? 0));
+      }
+    }
+  }
+  return floats(name, [rows, heads * width], runs);
+}
+
 export function attentionGradLedgers(instruction: Instruction, inputs: readonly Value[]): readonly Ledger[] {
   const heads = headShape({ ...instruction, inputs: inputs.map(({ shape }) => shape), outputs: [] }, 1);
   const { seq, width, rows } = heads;
@@ -114,15 +138,21 @@ export function attentionGradLedgers(instruction: Instruction, inputs: readonly 
     gradients[at] = bf16(mul(mul(p, sub(product(gradient, values, cell, width), dots[cell.line] ?? 0)), factor));
   });
   const square = heads.heads * seq;
+  const columns = {
+    gradients: turned('gradientColumns', gradients, square, seq),
+    probabilities: turned('probabilityColumns', probabilities, square, seq),
+  };
   const [queries, shared] = [heads.heads * width, heads.kvHeads * width];
   return [
     floats('dots', [rows, heads.heads], dots),
     floats('probabilities', [lines, seq], probabilities),
     floats('gradients', [lines, seq], gradients),
-    turned('probabilityColumns', probabilities, square, seq),
-    turned('gradientColumns', gradients, square, seq),
+    columns.probabilities,
+    columns.gradients,
     turned('keyLines', k.data, shared, seq),
     turned('queryLines', q.data, queries, seq),
     turned('outLines', dOut.data, queries, seq),
+    runsOf('keyRuns', columns.gradients, query, heads),
+    runsOf('valueRuns', columns.probabilities, gradient, heads),
   ];
 }

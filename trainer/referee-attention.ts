@@ -67,6 +67,7 @@ export function attentionGradDispute(shaped: Shaped): InstructionDispute {
   const [dots, probabilities, gradients] = [ledger('dots'), ledger('probabilities'), ledger('gradients')];
   const [byKeyP, byKeyG] = [ledger('probabilityColumns'), ledger('gradientColumns')];
   const [keyLines, queryLines, outLines] = [ledger('keyLines'), ledger('queryLines'), ledger('outLines')];
+  const [keyRuns, valueRuns] = [ledger('keyRuns'), ledger('valueRuns')];
   return {
     tensors: [
       tensorOf(dots, [rows, heads]),
@@ -77,6 +78,8 @@ export function attentionGradDispute(shaped: Shaped): InstructionDispute {
       tensorOf(keyLines, [batch * keys, seq]),
       tensorOf(queryLines, [batch * queries, seq]),
       tensorOf(outLines, [batch * queries, seq]),
+      tensorOf(keyRuns, [rows, queries]),
+      tensorOf(valueRuns, [rows, queries]),
       tensorOf(output(0), [rows, queries]),
       tensorOf(output(1), [rows, keys]),
       tensorOf(output(2), [rows, keys]),
@@ -103,8 +106,10 @@ export function attentionGradDispute(shaped: Shaped): InstructionDispute {
       turn(input(1), queryLines, queries, seq),
       turn(input(0), outLines, queries, seq),
       template('attentionGrad', [gradients, keyLines, output(0)], fixed, output(0), cell(queries)),
-      template('keyGradient', [byKeyG, queryLines, output(1)], fixed, output(1), cell(keys)),
-      template('keyGradient', [byKeyP, outLines, output(2)], fixed, output(2), cell(keys)),
+      template('keyRun', [byKeyG, queryLines, keyRuns], fixed, keyRuns, cell(queries)),
+      template('keyRun', [byKeyP, outLines, valueRuns], fixed, valueRuns, cell(queries)),
+      template('keyGradient', [keyRuns, output(1)], [heads, kvHeads, width], output(1), cell(keys)),
+      template('keyGradient', [valueRuns, output(2)], [heads, kvHeads, width], output(2), cell(keys)),
     ],
   };
 }

@@ -15,7 +15,7 @@ export type Ledger = Readonly<{ name: string; shape: readonly number[]; words: U
 const CANONICAL_NAN = 0x7fc0_0000;
 
 /** A ledger of numbers, NaN in the one form the referee knows. */
-export function floatLedger(name: string, shape: readonly number[], values: Float32Array): Ledger {
+function floatLedger(name: string, shape: readonly number[], values: Float32Array): Ledger {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < values.length; i++) if (Number.isNaN(values[i])) words[i] = CANONICAL_NAN;
   return { name, shape, words };

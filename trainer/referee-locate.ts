@@ -244,17 +244,20 @@ const READERS: Readonly<Record<RefereePart, Reader>> = {
     const line = row * heads + Math.floor(column / width);
     return [span(line * seq, (row % seq) + 1), keyLine(n), [row * heads * width + column]];
   },
-  keyGradient([seq = 0, heads = 0, kvHeads = 0, width = 0, row = 0, column = 0]) {
+  keyRun([seq = 0, heads = 0, kvHeads = 0, width = 0, row = 0, column = 0]) {
     const key = row % seq;
-    const group = heads / kvHeads;
-    const first = Math.floor(row / seq) * heads + Math.floor(column / width) * group;
-    const of = (line: (head: number) => number) =>
-      span(first, group).flatMap((head) => span(line(head) * seq + key, seq - key));
+    const head = Math.floor(column / width);
+    const line = Math.floor(row / seq) * heads + head;
+    const own = row * heads * width + column;
     return [
-      of((head) => head * seq + key),
-      of((head) => head * width + (column % width)),
-      [row * kvHeads * width + column],
+      span((line * seq + key) * seq + key, seq - key),
+      span((line * width + (column % width)) * seq + key, seq - key),
+      head % (heads / kvHeads) === 0 ? [own] : [own - width, own],
     ];
+  },
+  keyGradient([heads = 0, kvHeads = 0, width = 0, row = 0, column = 0]) {
+    const last = (Math.floor(column / width) + 1) * (heads / kvHeads) - 1;
+    return [[(row * heads + last) * width + (column % width)], [row * kvHeads * width + column]];
   },
   maximum([width = 0, row = 0, other = 0], { word }) {
     const place = word(1, 2 * row) >>> 0;

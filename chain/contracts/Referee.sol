@@ -16,7 +16,7 @@ contract Referee {
     /// @dev Bit p is set for part p.
     uint256 private constant OF_ELEMENTS = 0x3f000000000000000000000000000006f3206;
     uint256 private constant OF_LINES = 0x00000ffc001e000000000000000000000000000001f8;
-    uint256 private constant OF_ATTENTION = 0xfdff000000010000000000000000000000000000cc00;
+    uint256 private constant OF_ATTENTION = 0xffff000000010000000000000000000000000000cc00;
 
     error PieceRefused();
     error OpeningRefused(uint256 opening);

@@ -26,7 +26,8 @@ contract RefereeAttention is RefereeWitness {
     uint256 private constant OUTPUT_DOT = 165;
     uint256 private constant PROBABILITY = 166;
     uint256 private constant SCORE_GRADIENT = 167;
-    uint256 private constant KEY_GRADIENT = 168;
+    uint256 private constant KEY_RUN = 168;
+    uint256 private constant KEY_GRADIENT = 169;
     uint256 private constant MAXIMUM = 170;
     uint256 private constant ENTROPY_LANE = 171;
     uint256 private constant ENTROPY_STATS = 172;
@@ -50,6 +51,7 @@ contract RefereeAttention is RefereeWitness {
         if (part == PROBABILITY) return _probability(piece, witness);
         if (part == SCORE_GRADIENT) return _scoreGradient(piece, witness);
         if (part == ATTENTION_GRAD) return _queryGradient(piece, witness);
+        if (part == KEY_RUN) return _keyRun(piece, witness);
         if (part == KEY_GRADIENT) return _keyGradient(piece, witness);
         if (part == MAXIMUM) return _maximum(piece, witness);
         if (part == ENTROPY_LANE) return _entropyLane(piece, witness);
@@ -235,21 +237,29 @@ contract RefereeAttention is RefereeWitness {
         return _same(sum, _readOne(piece, witness, 2, n[4] * n[1] * n[3] + n[5]));
     }
 
-    /// @dev Rule A4's dk and dv. numbers: S, H, G, W | row, column. Operands: columns of weights, lines of queries or of
-    /// dOut, dk or dv.
-    function _keyGradient(Piece calldata piece, Opening[] calldata witness) private pure returns (bool) {
+    /// @dev Rule A4's dk and dv over the query heads of a group up to one. numbers: S, H, G, W | row, column of the queries.
+    /// Operands: columns of weights, lines of queries or of dOut, runs.
+    function _keyRun(Piece calldata piece, Opening[] calldata witness) private pure returns (bool) {
         uint256[] memory n = _numbers(piece, 6);
-        if (n[5] >= n[2] * n[3]) revert PieceRefused();
+        if (n[5] >= n[1] * n[3]) revert PieceRefused();
         uint256 key = n[4] % n[0];
-        uint256 sum;
-        for (uint256 k; k < n[1] / n[2]; ++k) {
-            uint256 head = n[4] / n[0] * n[1] + n[5] / n[3] * (n[1] / n[2]) + k;
-            uint256 column = (head * n[0] + key) * n[0] + key;
-            uint256 line = (head * n[3] + n[5] % n[3]) * n[0] + key;
-            uint256[] memory weights = _read(piece, witness, 0, column, n[0] - key, 1);
-            sum = RefereeRows.dot(sum, weights, _read(piece, witness, 1, line, n[0] - key, 1));
-        }
-        return _same(sum, _readOne(piece, witness, 2, n[4] * n[2] * n[3] + n[5]));
+        uint256 head = n[5] / n[3];
+        uint256 place = n[4] * n[1] * n[3] + n[5];
+        uint256 sum = head % (n[1] / n[2]) == 0 ? 0 : _readOne(piece, witness, 2, place - n[3]);
+        uint256 line = n[4] / n[0] * n[1] + head;
+        uint256[] memory weights = _read(piece, witness, 0, (line * n[0] + key) * n[0] + key, n[0] - key, 1);
+        line = line * n[3] + n[5] % n[3];
+        sum = RefereeRows.dot(sum, weights, _read(piece, witness, 1, line * n[0] + key, n[0] - key, 1));
+        return sum == _readOne(piece, witness, 2, place);
+    }
+
+    /// @dev The run of a group's last query head. numbers: H, G, W | row, column. Operands: runs, dk or dv.
+    function _keyGradient(Piece calldata piece, Opening[] calldata witness) private pure returns (bool) {
+        uint256[] memory n = _numbers(piece, 5);
+        if (n[4] >= n[1] * n[2]) revert PieceRefused();
+        uint256 last = (n[4] / n[2] + 1) * (n[0] / n[1]) - 1;
+        uint256 run = _readOne(piece, witness, 0, (n[3] * n[0] + last) * n[2] + n[4] % n[2]);
+        return _same(run, _readOne(piece, witness, 1, n[3] * n[1] * n[2] + n[4]));
     }
 
     /// @dev Rule R4; maxima has the place of the maximum, the lowest one, and its value. numbers: V | row, counter-example.
