@@ -18,7 +18,7 @@ const FUNDS = `0x${(10n ** 24n).toString(16)}`;
 const GAS_LIMIT = 120_000_000;
 const READY_MS = 180_000;
 
-export type Network = Readonly<{ name: string; url: string; process: number; stop(): Promise<void> }>;
+export type Network = Readonly<{ name: string; url: string; process: number; folder: string; stop(): Promise<void> }>;
 export type Send = (method: string, params: readonly unknown[]) => Promise<unknown>;
 
 export function rpcTo(url: string): Send {
@@ -62,16 +62,21 @@ export async function running(
     await exited;
     clearTimeout(timer);
   };
-  return { name, url, process: child.pid ?? 0, stop };
+  return { name, url, process: child.pid ?? 0, folder, stop };
 }
 
-/** One authority, as `pol-node create-network` and `pol-node run` make it, without training. */
-export async function startOurs(folder: string, chainId: number, funded: readonly Hex[]): Promise<Network> {
-  const ports = await freePorts(2);
-  const [port, apiPort] = ports as [number, number];
+/** So many authorities, each a process, as `pol-node create-network` and `pol-node run` make them, without training. The
+ * first one is asked; `process` is its. */
+export async function startOurs(
+  folder: string,
+  chainId: number,
+  funded: readonly Hex[],
+  authorities = 1,
+): Promise<Network> {
+  const ports = await freePorts(2 * authorities);
   const plan = {
     directory: folder,
-    authorities: 1,
+    authorities,
     regularNodes: 0,
     chainId,
     corpus: 'moby-dick' as const,
@@ -81,8 +86,10 @@ export async function startOurs(folder: string, chainId: number, funded: readonl
     batchSize: 8,
     stepsPerRound: 16,
     learningRate: 0.003,
-    port,
-    apiPort,
+    port: 1,
+    apiPort: 1,
+    ports: ports.slice(0, authorities),
+    apiPorts: ports.slice(authorities),
     host: '127.0.0.1',
     timestamp: 1_700_000_000,
     authorityFunds: 1_000n,
@@ -96,8 +103,23 @@ export async function startOurs(folder: string, chainId: number, funded: readonl
   // RPC_PROFILE names a folder for a processor profile of the node.
   const profile = process.env['RPC_PROFILE'];
   const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
-  const args = [...profiling, join(root, 'bin', 'pol-node.mjs'), 'run', '--config-file', nodes[0]?.configFile ?? ''];
-  return running('pol-node', process.execPath, args, `http://127.0.0.1:${apiPort}`, folder);
+  const name = authorities === 1 ? 'pol-node' : `pol-node, ${authorities} authorities`;
+  const started = await Promise.allSettled(
+    nodes.map(({ configFile, apiPort }) => {
+      const args = [...profiling, join(root, 'bin', 'pol-node.mjs'), 'run', '--config-file', configFile];
+      return running(name, process.execPath, args, `http://127.0.0.1:${apiPort}`, folder);
+    }),
+  );
+  const up = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const stop = async (): Promise<void> => {
+    await Promise.all(up.map((network) => network.stop()));
+  };
+  const failed = started.find((one) => one.status === 'rejected');
+  if (failed !== undefined) {
+    await stop();
+    throw failed.reason;
+  }
+  return { name, url: up[0]?.url ?? '', process: up[0]?.process ?? 0, folder, stop };
 }
 
 /** With a block time: without one, part of a burst is left pending for good. */

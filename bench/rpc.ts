@@ -1,6 +1,7 @@
 // Owns the JSON-RPC benchmark: the same signed transactions against our node, anvil and the Hardhat node, every receipt
 // awaited; reads of balances; the import of a block of 500 transfers. The last line is JSON.
 
+import { readdirSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { loadavg, tmpdir } from 'node:os';
@@ -15,8 +16,10 @@ import { round2 } from './timing.ts';
 
 const CHAIN_ID = 504_177;
 const SENDERS = 10;
-const TRANSFERS = setting('RPC_TRANSFERS', 3_000);
-const TOKENS = setting('RPC_TOKENS', 1_500);
+/** Enough for several blocks: of a shorter run, up to a second is waiting for the first block to start. */
+const TRANSFERS = setting('RPC_TRANSFERS', 6_000);
+const TOKENS = setting('RPC_TOKENS', 6_000);
+const AUTHORITIES = 4;
 const READ_MS = 5_000;
 const CONNECTIONS = 32;
 const RECEIVERS = 1_000;
@@ -59,7 +62,18 @@ function receiver(index: number): Hex {
   return toHex(keccak256(u256be(BigInt(index % RECEIVERS))).subarray(12));
 }
 
-type Figures = Readonly<{ transfers: number; tokens: number; reads: number; p99Ms: number }>;
+/** Bytes of the chain databases under a folder, logs that are not compacted yet included. */
+function chainBytes(folder: string): number {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true });
+  let sum = 0;
+  for (const file of files) {
+    if (!file.isFile() || !/[\\/]chain$/.test(file.parentPath)) continue;
+    sum += statSync(join(file.parentPath, file.name), { throwIfNoEntry: false })?.size ?? 0;
+  }
+  return sum;
+}
+
+type Figures = Readonly<{ transfers: number; tokens: number; reads: number; p99Ms: number; bytesPerTransfer: number }>;
 
 export async function measure(network: Network, readMs: number): Promise<Figures> {
   const { url } = network;
@@ -85,7 +99,10 @@ export async function measure(network: Network, readMs: number): Promise<Figures
     data: new Uint8Array(0),
     gas: 21_000n,
   }));
+  const isOurs = network.name.startsWith('pol-node');
+  const before = isOurs ? chainBytes(network.folder) : 0;
   const transfers = await transactionsPerSecond(url, plain);
+  const bytesPerTransfer = isOurs ? (chainBytes(network.folder) - before) / TRANSFERS : 0;
   const token = createdAddress(fromHex(first.address), 0);
   const selector = keccak256(Buffer.from('transfer(address,uint256)')).subarray(0, 4);
   const after = nonces.map((nonce) => nonce + Math.floor(TRANSFERS / SENDERS));
@@ -102,7 +119,7 @@ export async function measure(network: Network, readMs: number): Promise<Figures
     CONNECTIONS,
     readMs,
   );
-  return { transfers, tokens, reads: reads.perSecond, p99Ms: reads.p99Ms };
+  return { transfers, tokens, reads: reads.perSecond, p99Ms: reads.p99Ms, bytesPerTransfer };
 }
 
 async function run(start: Promise<Network | null>, readMs: number): Promise<Figures | null> {
@@ -125,10 +142,13 @@ export async function main(): Promise<void> {
   const base = await mkdtemp(join(tmpdir(), 'pol-rpc-bench-'));
   const funded = makeSenders(SENDERS).map(({ address }) => address);
   try {
+    const only = process.env['RPC_ONLY'];
     const ours = await run(startOurs(freshFolder(base, 'ours'), CHAIN_ID, funded), READ_MS);
+    if (only === 'ours') return;
     const anvil = await run(startAnvil(freshFolder(base, 'anvil'), CHAIN_ID, funded), READ_MS);
     const hardhat = await run(startHardhat(CHAIN_ID, funded), READ_MS);
     if (anvil === null || hardhat === null) console.log('a peer is missing: node scripts/fetch-peers.mjs');
+    const several = await run(startOurs(freshFolder(base, 'several'), CHAIN_ID, funded, AUTHORITIES), READ_MS);
     const { importMs500, importCpuMs500 } = await measureImport();
     console.log(
       JSON.stringify({
@@ -141,6 +161,15 @@ export async function main(): Promise<void> {
         p99Ms: round2(ours?.p99Ms ?? 0),
         importMs500,
         importCpuMs500,
+        bytesPerTransfer: ours === null ? null : Math.round(ours.bytesPerTransfer),
+        fourAuthorities: several && {
+          transfersPerSecond: round2(several.transfers),
+          tokensPerSecond: round2(several.tokens),
+          readsPerSecond: Math.round(several.reads),
+          p99Ms: round2(several.p99Ms),
+          transfersVsHardhat: over(several.transfers, hardhat?.transfers),
+          transfersVsAnvil: over(several.transfers, anvil?.transfers),
+        },
       }),
     );
   } finally {

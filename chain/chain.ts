@@ -28,7 +28,7 @@ import { type Place, runMessage } from './message.ts';
 import { openLedger } from './open.ts';
 import { type HeightMark, openHeightMark } from './height-mark.ts';
 import { createPool, type OwnedPool } from './pool.ts';
-import { build, type Parent, type Prepared, validate, type Workshop } from './producer.ts';
+import { build, FIRST_PACE, type Pace, type Parent, type Prepared, validate, type Workshop } from './producer.ts';
 import { proofAt } from './proof.ts';
 import { createLender, createQueue, type Lender, type Queue } from './queue.ts';
 import { decodeRlp } from './rlp.ts';
@@ -65,6 +65,7 @@ type Core = {
   readonly listeners: Set<(event: HeadEvent) => void>;
   /** Blocks that are not on the disk yet. */
   readonly unheard: HeadEvent[];
+  readonly pace: Pace;
   head: BlockRecord;
   totals: Totals;
   oldestState: number;
@@ -172,6 +173,7 @@ async function createCore(
     candidates: new Map(),
     listeners: new Set(),
     unheard: [],
+    pace: { ...FIRST_PACE },
     totals: mark.totals,
     oldestState: mark.oldestState,
     closed: false,
@@ -210,6 +212,7 @@ function workshop(core: Core): Workshop {
     system,
     pooled: (hash) => core.pool.get(hash),
     candidate: (hash) => core.candidates.get(hash) ?? null,
+    pace: core.pace,
     async view(call) {
       const request = { from: SYSTEM_ADDRESS, to: call.to, data: call.data };
       const ran = unwrap(await runMessage(core.viewer, here, request, limits));

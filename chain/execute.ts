@@ -41,7 +41,7 @@ export type Execution = Readonly<{
 }>;
 
 /** Bytes and time a proposer may fill; a validator passes none and every transaction must run. */
-export type Room = Readonly<{ bytes: number; expired: () => boolean }>;
+export type Room = Readonly<{ bytes: number; expired: (included: number) => boolean }>;
 
 /** Runs contents and transactions on `source`. With `room`, what does not fit or run is left out; without, it is a Fault. */
 export async function execute(
@@ -60,7 +60,7 @@ export async function execute(
   let gasUsed = 0n;
   let bytes = 0;
   for (const [index, transaction] of transactions.entries()) {
-    if (room?.expired() === true) break;
+    if (room?.expired(included.length) === true) break;
     const refusal = fits(transaction, contents.header.gasLimit - gasUsed, room === null ? null : room.bytes - bytes);
     const outcome = refusal ?? (await runOne(machine, block, contents.header, transaction, gasUsed));
     if (!outcome.ok) {

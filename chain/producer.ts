@@ -49,7 +49,18 @@ export type Workshop = Readonly<{
   pooled(hash: Hash): Transaction | null;
   /** A candidate of this height that already ran. */
   candidate(hash: Hash): Candidate | null;
+  pace: Pace;
 }>;
+
+/** Milliseconds that roots, rows and bytes took for each transaction of the blocks built lately: a budget must leave them. */
+export type Pace = { sealMs: number };
+export const FIRST_PACE: Pace = { sealMs: 0.05 };
+/** Blocks of fewer transactions say little about one. */
+const PACE_SAMPLE = 50;
+
+function keepPace(pace: Pace, transactions: number, ms: number): void {
+  if (transactions >= PACE_SAMPLE) pace.sealMs = (3 * pace.sealMs + ms / transactions) / 4;
+}
 
 /** Bytes of a block that are not transactions: header, withdrawals, certificate, proof, with room to spare. */
 const BLOCK_OVERHEAD = 4_096;
@@ -102,10 +113,12 @@ async function runContents(
   withdrawals: readonly Withdrawal[],
   transactions: readonly Transaction[],
   room: Room | null,
+  executed: () => void = () => {},
 ): Promise<Result<Readonly<{ execution: Execution; sealed: SealedState; filled: Header }>>> {
   const contents: Contents = { header, calls: shop.system.calls(header.number, withdrawals.length), withdrawals };
   const ran = await execute(shop.machine, shop.state.at(header.number - 1), contents, transactions, room);
   if (!ran.ok) return ran;
+  executed();
   const execution = ran.value;
   const sealed = await sealState(shop.state, shop.store, execution.changes, header.number);
   const blooms = execution.outcomes.map((outcome) => logsBloom(outcome.logs));
@@ -168,12 +181,16 @@ export async function build(shop: Workshop, parent: Parent, request: BuildReques
   const header = draftHeader(parent, request);
   const withdrawals = await dueWithdrawals(shop, parent);
   const { budget } = request;
-  const end = budget === undefined ? 0 : budget.now() + budget.budgetMs;
+  const now = budget?.now ?? (() => 0);
+  const end = now() + (budget?.budgetMs ?? 1);
   const room: Room = {
     bytes: shop.limits.blockBytes - BLOCK_OVERHEAD - request.parentCertificate.length,
-    expired: () => budget !== undefined && budget.now() >= end,
+    expired: (included) => now() + (budget === undefined ? 0 : included * shop.pace.sealMs) >= end,
   };
-  const ran = await runContents(shop, header, withdrawals, request.transactions, room);
+  let executedMs = 0;
+  const ran = await runContents(shop, header, withdrawals, request.transactions, room, () => {
+    executedMs = now();
+  });
   if (!ran.ok) return ran;
   const { execution, sealed, filled } = ran.value;
   const parts = {
@@ -183,7 +200,9 @@ export async function build(shop: Workshop, parent: Parent, request: BuildReques
     parentCertificate: request.parentCertificate,
     vrfProof: request.vrfProof,
   };
-  return success(candidateOf(parent, blockRecord(parts), encodeBlock(parts), execution, sealed));
+  const candidate = candidateOf(parent, blockRecord(parts), encodeBlock(parts), execution, sealed);
+  if (budget !== undefined) keepPace(shop.pace, execution.transactions.length, now() - executedMs);
+  return success(candidate);
 }
 
 export async function validate(
