@@ -27,6 +27,8 @@ export type ChainLimits = Readonly<{
   /** Percent by which both fees must rise to replace a transaction. */
   poolPriceBump: number;
   poolMinimumTip: bigint;
+  /** Gas of one transaction the pool takes. */
+  poolTransactionGas: bigint;
   poolTimeToLiveMs: number;
   headerCache: number;
   stateCache: number;
@@ -62,6 +64,8 @@ export const DEFAULT_LIMITS: ChainLimits = {
   poolBytes: 64 * 1024 * 1024,
   poolPriceBump: 10,
   poolMinimumTip: 0n,
+  /** EIP-7825's cap: the slowest precompile calls cannot be interrupted, and hold the thread for seconds even so. */
+  poolTransactionGas: 16_777_216n,
   /** Milliseconds: 3 hours, as geth. */
   poolTimeToLiveMs: 3 * 3_600_000,
   /** Headers kept decoded in memory. */

@@ -148,6 +148,8 @@ class Pool {
     }
     const gasLimit = this.#state.gasLimit();
     if (tx.gas > gasLimit) return fault('gasLimit', `exceeds block gas limit: gas ${tx.gas}, limit ${gasLimit}`);
+    const cap = this.#limits.poolTransactionGas;
+    if (tx.gas > cap) return fault('gasLimit', `transaction gas limit too high (cap: ${cap}, tx: ${tx.gas})`);
     const intrinsic = intrinsicGas(tx);
     if (tx.gas < intrinsic)
       return fault('intrinsicGas', `intrinsic gas too low: gas ${tx.gas}, minimum needed ${intrinsic}`);

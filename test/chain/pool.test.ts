@@ -55,6 +55,7 @@ test('refusals use the words wallets classify by', async (t) => {
   t.regex(add(chain, alice, 1, { chainId: 1 }), /^invalid chain id for signer/);
   t.regex(add(chain, alice, 1, { gas: 20_999n }), /^intrinsic gas too low: gas 20999, minimum needed 21000$/);
   t.regex(add(chain, alice, 1, { gas: 40_000_000n }), /^exceeds block gas limit/);
+  t.is(add(chain, alice, 1, { gas: 16_777_217n }), 'transaction gas limit too high (cap: 16777216, tx: 16777217)');
   t.regex(add(chain, bob, 0, { value: 2n * ONE_POL }), /^insufficient funds for gas \* price \+ value/);
   t.regex(
     add(chain, alice, 1, { to: null, data: new Uint8Array(49_153), gas: 20_000_000n }),
