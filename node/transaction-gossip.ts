@@ -24,7 +24,8 @@ export function createTransactionGossip(chain: Chain, peerNode: PeerNode, clock:
   return {
     async submit(raw) {
       const added = chain.pool.add(raw, clock.monotonic());
-      if (added.ok) await peerNode.publish('transactions', raw);
+      // Nobody waits for the spreading; without peers there is none. A failure to publish comes back as a value.
+      if (added.ok && peerNode.peers().length > 0) void peerNode.publish('transactions', raw);
       return added;
     },
   };
