@@ -2,6 +2,7 @@
 // buffers of their own, so the memory plan is not trusted either.
 
 import { check, present } from '../base/check.ts';
+import { FaultError, fault } from '../base/fault.ts';
 import type { Executor, LoadedProgram, RunOutcome } from './executor.ts';
 import { type Instruction, OPS } from './instruction.ts';
 import { checkSharedState } from './loaded-program.ts';
@@ -20,13 +21,21 @@ export function createScalarExecutor(): Executor {
 
 const states = new WeakMap<LoadedProgram, ArrayBuffer>();
 
+function take(bytes: number): ArrayBuffer {
+  try {
+    return new ArrayBuffer(bytes);
+  } catch {
+    throw new FaultError(fault('engine/memory', `arena of ${bytes} bytes cannot be had`, { bytes }));
+  }
+}
+
 function load(program: TensorProgram, shareState: LoadedProgram | undefined): LoadedProgram {
   if (shareState !== undefined) checkSharedState(program, shareState.program);
-  const state = shareState === undefined ? new ArrayBuffer(program.stateBytes) : states.get(shareState);
+  const state = shareState === undefined ? take(program.stateBytes) : states.get(shareState);
   check(state !== undefined, 'load: shared state belongs to another executor');
   const values = program.tensors.map(({ dtype, role, shape, offset }): Value => {
     const length = elementCount(shape);
-    const [buffer, at] = role === 'state' ? [state, offset] : [new ArrayBuffer(4 * length), 0];
+    const [buffer, at] = role === 'state' ? [state, offset] : [take(4 * length), 0];
     return { shape, data: dtype === 'f32' ? new Float32Array(buffer, at, length) : new Int32Array(buffer, at, length) };
   });
   const loaded: LoadedProgram = {

@@ -1,5 +1,6 @@
 // Owns the estimate of the memory that training takes, part by part, before anything is allocated. The limit is the host's.
 
+import { constants } from 'node:buffer';
 import { type Fault, fault } from '../base/fault.ts';
 import { STATE_LEAF_BYTES } from '../base/merkle.ts';
 import { MAX_WASM_BYTES } from '../engine/limits.ts';
@@ -58,6 +59,12 @@ export function memoryRefusal(need: MemoryNeed, host: MemoryHost, what: string):
     const room = mebibytes(MAX_WASM_BYTES);
     const why = `${what} needs ${mebibytes(state + work)} of WebAssembly memory, which ends at ${room}; the native engine has no such bound`;
     return fault('engine/memory', why, { needBytes: state + work, limitBytes: MAX_WASM_BYTES });
+  }
+  // State and work are a region each; how long one may be is the JavaScript engine's: 4 GiB in Node 20, far more in 22.
+  const region = Math.max(state, work);
+  if (region > constants.MAX_LENGTH) {
+    const why = `${what} needs ${mebibytes(region)} in one piece, which ends at ${mebibytes(constants.MAX_LENGTH)} in this version of Node; later ones have more`;
+    return fault('engine/memory', why, { needBytes: region, limitBytes: constants.MAX_LENGTH });
   }
   if (total <= host.limitBytes) return null;
   const parts = `state ${mebibytes(state)}, work ${mebibytes(work)}, round ${mebibytes(need.round)}`;

@@ -1,6 +1,7 @@
 // Execution plans: micro-batches in any number at once and values computed twice leave every bit as the canonical program
 // does, on every backend; what they save; what is refused before anything is allocated.
 
+import { constants } from 'node:buffer';
 import test from 'ava';
 import { toHex, utf8 } from '../../base/bytes.ts';
 import { check, present } from '../../base/check.ts';
@@ -238,4 +239,12 @@ test('a plan that WebAssembly cannot address is refused by name', (t) => {
     { limitBytes: 2 ** 50, limitSource: 'test', threads: 1, wasm: true },
   );
   t.true(!refused.ok && /of WebAssembly memory, which ends at 4096 MiB/.test(refused.message));
+});
+
+test('a state longer than one piece of memory may be is refused by name, where this Node has such a bound', (t) => {
+  const host = { limitBytes: 2 ** 50, limitSource: 'test', threads: 1, wasm: false };
+  const plan = choosePlan(preset('1b', 1024), { batch: 1, seq: 128 }, host);
+  if (constants.MAX_LENGTH > 2 ** 34) t.true(plan.ok);
+  else
+    t.true(!plan.ok && /needs \d+ MiB in one piece, which ends at \d+ MiB in this version of Node/.test(plan.message));
 });
