@@ -1,7 +1,7 @@
 // Owns whom to dial and when: boot nodes for as long as the node runs, authorities' peers, and strangers learnt by peer
 // exchange while there are too few peers. Connections once made are net/peer-table.ts.
 
-import { type Hex, utf8 } from '../base/bytes.ts';
+import { type Hex, isHex, utf8 } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import type { NetLog, PeerKey } from './api.ts';
 import { type PeerAddress, endpointOf, isLoopback, parseAddress, remoteEndpoint, toMultiaddr } from './addresses.ts';
@@ -17,9 +17,11 @@ type Stranger = Schedule & {
   readonly peer: PeerKey;
   addresses: readonly string[];
   hasJoined: boolean;
-  /** Authority key the peer proved when it last joined. */
+  /** Authority key the peer proved when it last joined, or is said to have. */
   authority: Hex | null;
 };
+/** What others say of a peer: where it is, and whose authority it is. */
+type Heard = Readonly<{ addresses: readonly string[]; authority: Hex | null }>;
 type Schedule = { nextMs: number; waitMs: number; dialling: boolean };
 
 export type Dialler = Readonly<{
@@ -131,7 +133,8 @@ export function createDialler(options: DiallerOptions): Dialler {
 
   function tickExchange(): void {
     const views = table.views();
-    if (views.length >= limits.wantPeers) return;
+    // An authority asks on until it has met every other one, however many strangers there are.
+    if (views.length >= limits.wantPeers && !(options.isAuthority && table.missesAuthorities())) return;
     const due = now() - limits.exchangeEveryMs;
     for (const { peer } of views) {
       if ((exchangedMs.get(peer) ?? -Infinity) > due) continue;
@@ -146,10 +149,12 @@ export function createDialler(options: DiallerOptions): Dialler {
     const timeoutMs = limits.handshakeMs;
     const answer = await options.requests.request(peer, 'peers', new Uint8Array(0), { timeoutMs, maxBytes });
     if (!answer.ok) return;
-    for (const [key, addresses] of decodeExchange(answer.value, limits)) learn(key, addresses, false);
+    for (const [key, { addresses, authority }] of decodeExchange(answer.value, limits)) {
+      learn(key, addresses, false, authority);
+    }
   }
 
-  function learn(peer: PeerKey, addresses: readonly string[], isProven: boolean): void {
+  function learn(peer: PeerKey, addresses: readonly string[], isProven: boolean, hint: Hex | null = null): void {
     if (peer === self || options.isBanned(peer)) return;
     const known = book.get(peer);
     if (known !== undefined) {
@@ -158,7 +163,7 @@ export function createDialler(options: DiallerOptions): Dialler {
       return;
     }
     if (book.size >= limits.addressBook && !forgetOne()) return;
-    book.set(peer, { ...schedule(), peer, addresses, hasJoined: false, authority: null });
+    book.set(peer, { ...schedule(), peer, addresses, hasJoined: false, authority: hint });
   }
 
   function forgetOne(): boolean {
@@ -195,7 +200,8 @@ export function createDialler(options: DiallerOptions): Dialler {
       const peers = table
         .views()
         .filter(({ peer }) => peer !== from)
-        .map(({ peer }) => ({ peer, addresses: table.addressesOf(peer, withLoopback) }))
+        .map(({ peer, authority }) => ({ peer, addresses: table.addressesOf(peer, withLoopback), authority }))
+        .sort((a, b) => Number(b.authority !== null) - Number(a.authority !== null))
         .filter(({ addresses }) => addresses.length > 0)
         .slice(0, limits.exchangePeers);
       return utf8(JSON.stringify(peers));
@@ -224,8 +230,8 @@ export function createDialler(options: DiallerOptions): Dialler {
 }
 
 /** Reads another peer's list; entries that are not well formed are left out. */
-function decodeExchange(bytes: Uint8Array, limits: NetLimits): Map<PeerKey, readonly string[]> {
-  const found = new Map<PeerKey, readonly string[]>();
+function decodeExchange(bytes: Uint8Array, limits: NetLimits): Map<PeerKey, Heard> {
+  const found = new Map<PeerKey, Heard>();
   let list: unknown;
   try {
     list = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -234,13 +240,14 @@ function decodeExchange(bytes: Uint8Array, limits: NetLimits): Map<PeerKey, read
   }
   if (!Array.isArray(list)) return found;
   for (const item of list.slice(0, limits.exchangePeers)) {
-    const { peer, addresses } = (item ?? {}) as Readonly<{ peer?: unknown; addresses?: unknown }>;
+    const { peer, addresses, authority } = (item ?? {}) as Readonly<Record<string, unknown>>;
     if (typeof peer !== 'string' || !Array.isArray(addresses)) continue;
     const usable = addresses.slice(0, limits.addressesPerPeer).filter((text): text is string => {
       const address = typeof text === 'string' ? parseAddress(text) : null;
       return address?.ok === true && address.value.peer === peer;
     });
-    if (usable.length > 0) found.set(peer, usable);
+    const named = isHex(authority, 20) ? (authority.toLowerCase() as Hex) : null;
+    if (usable.length > 0) found.set(peer, { addresses: usable, authority: named });
   }
   return found;
 }

@@ -137,6 +137,7 @@ function assemble(
     sendStatus: (peer, bytes) =>
       requests.request(peer, 'status', bytes, { timeoutMs: limits.statusMs, maxBytes: limits.statusBytes }),
     penaltyOf: penalties.points,
+    lied: (peer, reason) => penalise(parts, peer, limits.banScore, reason),
     refused: (peer, refusal) => dialler.refused(peer, refusal),
   });
   const gossip = createGossip({

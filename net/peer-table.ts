@@ -43,6 +43,8 @@ export type PeerTable = Readonly<{
   isCurrentAuthority(peer: PeerKey): boolean;
   isAuthority(address: Hex): boolean;
   authorityOf(peer: PeerKey): Hex | null;
+  /** True while some current authority but this node's is not connected. */
+  missesAuthorities(): boolean;
   setStatus(status: ChainStatus): void;
   setAuthorities(addresses: readonly Hex[]): void;
   onPeer(listener: (event: PeerEvent) => void): () => void;
@@ -65,6 +67,8 @@ export type PeerTableOptions = Readonly<{
   listen(): readonly string[];
   sendStatus(peer: PeerKey, bytes: Uint8Array): Promise<Result<Uint8Array>>;
   penaltyOf(peer: PeerKey): number;
+  /** A peer contradicted itself. */
+  lied(peer: PeerKey, reason: string): void;
   /** An introduction failed: the dialler waits longer before it tries again. */
   refused(peer: PeerKey, refusal: Fault): void;
   now(): number;
@@ -151,6 +155,9 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     if (!authority.ok) return authority;
     const clockOffsetMs = offsetOf(message.clockMs, travelMs);
     if (known !== undefined) {
+      // What is final stays final: a claim that shrinks is meant to keep somebody busy.
+      const { height } = known.message.status;
+      if (message.status.height < height) options.lied(peer, `claims height ${message.status.height} after ${height}`);
       Object.assign(known, { message, authority: authority.value, clockOffsetMs, statusAtMs: now(), failures: 0 });
       tell({ kind: 'status', peer: viewOf(known) });
       return success(known);
@@ -328,6 +335,10 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     },
     isAuthority: (address) => authorities.has(address),
     authorityOf: (peer) => entries.get(peer)?.authority ?? null,
+    missesAuthorities() {
+      const met = new Set([...entries.values()].map(({ authority }) => authority));
+      return [...authorities].some((one) => one !== options.authority?.address && !met.has(one as Hex));
+    },
     setStatus(next) {
       status = next;
     },

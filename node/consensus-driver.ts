@@ -76,10 +76,12 @@ export class ConsensusDriver {
     this.#signer = FOLLOWER;
     this.#timers = timerSet(options.clock);
     this.#ticks = timerSet(options.clock);
-    this.#inbox = createInbox(this.#domain, ({ proposer, height, round }) =>
-      options.log.warn('wrong-proposer', { proposer, height, round }),
-    );
     this.#proposals = createProposals(options);
+    this.#inbox = createInbox({
+      domain: this.#domain,
+      isNamed: this.#proposals.isNamed,
+      onWrongProposer: ({ proposer, height, round }) => options.log.warn('wrong-proposer', { proposer, height, round }),
+    });
     this.#catchUp = createCatchUp({
       sync: options.sync,
       clock: options.clock,
@@ -100,7 +102,7 @@ export class ConsensusDriver {
     this.#isStopped = false;
     this.#finalMs = clock.monotonic();
     await this.#begin();
-    this.#unsubscribe = network.onMessage((bytes, from) => this.#receive(bytes, from));
+    this.#unsubscribe = network.onMessage((bytes) => this.#receive(bytes));
     this.#ticks.every(RESEND_MS, () => this.#resend());
     this.#ticks.every(CATCH_UP_MS, () => this.#pollPeers());
     return success(null);
@@ -388,15 +390,11 @@ export class ConsensusDriver {
     this.#options.onEvidence?.(evidence);
   }
 
-  #receive(bytes: Uint8Array, from: string): Verdict {
+  #receive(bytes: Uint8Array): Verdict {
     if (this.#isStopped) return 'ignore';
     const core = this.#isStarted ? this.#core : null;
     const view = { height: this.#height, validators: this.#set, core };
     const { verdict, message } = this.#inbox.admit(bytes, view, this.#options.clock.monotonic());
-    if (message?.kind === 'proposal' && !this.#proposals.isNamed(message)) {
-      this.#options.log.debug('proposal-block-mismatch', { from });
-      return 'ban';
-    }
     if (message !== null) this.#act(message);
     return verdict;
   }

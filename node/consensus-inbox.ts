@@ -4,7 +4,7 @@
 import { type Certificate, verifyCertificate } from '../consensus/certificate.ts';
 import { type WireMessage, decodeMessage } from '../consensus/codec.ts';
 import { type FutureBuffer, futureBuffer } from '../consensus/future-buffer.ts';
-import { MAX_FUTURE_ROUND, MAX_PROPOSALS_PER_ROUND } from '../consensus/limits.ts';
+import { MAX_FUTURE_ROUND, MAX_PROPOSALS_PER_ROUND, MAX_VOTES_PER_SLOT } from '../consensus/limits.ts';
 import { type Proposal, proposalKey, voteKey } from '../consensus/message.ts';
 import { type SigningDomain, isSignedProposal, isSignedVote } from '../consensus/sign-bytes.ts';
 import type { HeightState } from '../consensus/step.ts';
@@ -59,8 +59,16 @@ function placeOf(message: WireMessage): Place {
   }
 }
 
-/** Inbox of one node. `onWrongProposer` is told of an authority that signed a proposal out of turn. */
-export function createInbox(domain: SigningDomain, onWrongProposer: (proposal: Proposal) => void): Inbox {
+export type InboxOptions = Readonly<{
+  domain: SigningDomain;
+  /** True when the bytes of a proposal's block hash to what it names. */
+  isNamed(message: WireMessage & { kind: 'proposal' }): boolean;
+  /** An authority signed a proposal out of turn. */
+  onWrongProposer(proposal: Proposal): void;
+}>;
+
+/** Inbox of one node. What it forwards it has checked whole, since the next node bans for what is false. */
+export function createInbox({ domain, isNamed, onWrongProposer }: InboxOptions): Inbox {
   let authorities = 1;
   let highest = 0;
   const held: FutureBuffer<WireMessage> = futureBuffer(() => authorities);
@@ -87,12 +95,28 @@ export function createInbox(domain: SigningDomain, onWrongProposer: (proposal: P
     if (!isSigned(message)) return BAN;
     highest = Math.max(highest, place.height);
     const { sender, height, key } = place;
-    return { verdict: held.add({ sender, height, key, bytes: size, message }) ? 'accept' : 'ignore', message: null };
+    held.add({ sender, height, key, bytes: size, message });
+    // Not forwarded: turns and seats of a height to come are not known for sure, and every sender repeats itself.
+    return IGNORE;
   }
 
   function vouched(polka: Certificate, view: InboxView): boolean {
     const { height, validators } = view;
     return verifyCertificate(polka, { domain, validators, type: 'prevote', height }).ok;
+  }
+
+  /** A message that says nothing new is forwarded at times, once all of it is true. */
+  function again(message: WireMessage, place: Place, view: InboxView, nowMs: number): Admission {
+    const verdict = mayRelay(place.key, nowMs);
+    if (verdict !== 'accept') return IGNORE;
+    return isTrue(message, view) ? { verdict, message: null } : BAN;
+  }
+
+  function isTrue(message: WireMessage, view: InboxView): boolean {
+    if (message.kind === 'polka') return vouched(message.certificate, view);
+    if (!isSigned(message)) return false;
+    if (message.kind === 'vote') return true;
+    return (message.polka === null || vouched(message.polka, view)) && isNamed(message);
   }
 
   function current(message: WireMessage, place: Place, view: InboxView, core: HeightState, nowMs: number): Admission {
@@ -102,9 +126,10 @@ export function createInbox(domain: SigningDomain, onWrongProposer: (proposal: P
         if (!driver.validators.weights.has(place.sender)) return REJECT;
         const votes = driver.keeper.rounds.get(place.round);
         const count = message.vote.type === 'prevote' ? votes?.prevotes : votes?.precommits;
-        if (count?.received.has(voteKey(message.vote)) === true)
-          return { verdict: mayRelay(place.key, nowMs), message: null };
-        if (!isSigned(message)) return BAN;
+        if (count?.received.has(voteKey(message.vote)) === true) return again(message, place, view, nowMs);
+        // A vote and one that contradicts it are enough to prove the offence.
+        const spoken = count?.voters.has(place.sender) === true ? [...count.received.values()] : [];
+        if (spoken.filter(({ voter }) => voter === place.sender).length >= MAX_VOTES_PER_SLOT) return IGNORE;
         break;
       }
       case 'proposal': {
@@ -115,24 +140,20 @@ export function createInbox(domain: SigningDomain, onWrongProposer: (proposal: P
         }
         const known = core.seen.get(round) ?? [];
         if (known.some((p) => p.value === value && p.validRound === validRound)) {
-          return { verdict: mayRelay(place.key, nowMs), message: null };
+          return again(message, place, view, nowMs);
         }
         const isWanted = hasQuorumFor(driver.keeper, 'precommit', round, value);
         const isFar = round > driver.rules.round + MAX_FUTURE_ROUND;
         if (!isWanted && (isFar || known.length >= MAX_PROPOSALS_PER_ROUND)) return IGNORE;
-        if (!isSigned(message)) return BAN;
-        if (message.polka !== null && !vouched(message.polka, view)) return BAN;
         break;
       }
       case 'polka': {
         const { round, blockHash } = message.certificate;
-        if (hasQuorumFor(driver.keeper, 'prevote', round, blockHash)) {
-          return { verdict: mayRelay(place.key, nowMs), message: null };
-        }
-        if (!vouched(message.certificate, view)) return BAN;
+        if (hasQuorumFor(driver.keeper, 'prevote', round, blockHash)) return again(message, place, view, nowMs);
         break;
       }
     }
+    if (!isTrue(message, view)) return BAN;
     mayRelay(place.key, nowMs);
     return { verdict: 'accept', message };
   }

@@ -152,7 +152,7 @@ function createDriver(parts: {
     sync: {
       peers: () => peerNode.peers().map(({ peer, status }) => ({ id: peer, height: status.height })),
       fetch: (peer, first, count) => fetchBlocks(peerNode, peer, first, count),
-      punish: (peer, reason) => peerNode.penalise(peer, 50, reason),
+      punish: (peer, reason) => peerNode.ban(peer, reason),
     },
     clock,
     log,
