@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { once } from 'node:events';
 import test from 'ava';
 import { WebSocket } from 'ws';
+import { HOSTILE_CASES } from './cluster/hostile-target.ts';
 import { startNode } from './net/harness.ts';
 import { call, serve } from './rpc/fixture.ts';
 import { stubChain } from './rpc/stub-chain.ts';
@@ -14,8 +15,8 @@ import { stubChain } from './rpc/stub-chain.ts';
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const CASES = 38;
 
-/** Number, what is sent, and the tests: file under test/ and title. `null` where the protocol has no such input. */
-const COVERED: readonly (readonly [number, string, readonly (readonly [string, string])[] | null])[] = [
+/** Number, what is sent, and the tests of single parts: file under test/ and title. */
+const COVERED: readonly (readonly [number, string, readonly (readonly [string, string])[]])[] = [
   [1, 'frame above 2 MiB', [['net/hostile', 'WebSocket frames over the limit, fragments over the limit and junk']]],
   [2, '17 fragments', [['net/hostile', 'WebSocket frames over the limit, fragments over the limit and junk']]],
   [3, 'text that is not UTF-8', [['rpc/web-socket', 'oversized, fragmented, binary and invalid messages close']]],
@@ -87,13 +88,20 @@ const COVERED: readonly (readonly [number, string, readonly (readonly [string, s
     'evidence twice or too old',
     [
       ['consensus/codec', 'evidence is two contradicting statements of one signer, known by what they say alone'],
-      ['consensus/codec', 'evidence expires only once both its blocks and its hours have passed'],
+      ['consensus/codec', 'evidence expires once its blocks have passed'],
+      ['chain/evidence', 'case 35: evidence that is repeated, in either order or with a third statement'],
     ],
   ],
-  [36, 'second node with one data folder', [['cluster/bad-input', 'a data folder of another network, or one in use']]],
-  // Verdicts are not committed and revealed, and no task is a canary: digests bound to the auditor take that place.
-  [37, 'reveal that does not match', null],
-  [38, 'canary opened late', null],
+  [
+    36,
+    'second node with the same key or data folder',
+    [
+      ['cluster/bad-input', 'a data folder of another network, or one in use'],
+      ['cluster/faults', 'case 36: a second node with the same key refuses to go on'],
+    ],
+  ],
+  [37, 'reveal that does not match', []],
+  [38, 'canary opened late', []],
 ];
 
 test('each bad input has a test that shows what becomes of it', (t) => {
@@ -103,8 +111,9 @@ test('each bad input has a test that shows what becomes of it', (t) => {
     Array.from({ length: CASES }, (_, index) => index + 1),
   );
   for (const [number, what, tests] of COVERED) {
-    if (tests === null) t.log(`${number} ${what}: no such input in this protocol`);
-    for (const [file, title] of tests ?? []) {
+    // Each is also sent to a live network: test/cluster/hostile.test.ts.
+    t.is(HOSTILE_CASES.filter((one) => one.number === number).length, 1, `${number} ${what}`);
+    for (const [file, title] of tests) {
       const text = readFileSync(join(root, 'test', `${file}.test.ts`), 'utf8');
       t.true(text.includes(title), `${number} ${what}: test/${file}.test.ts has no test "${title}"`);
     }

@@ -11,7 +11,7 @@ import { DEFAULT_CHAIN_ID } from '../../chain/genesis.ts';
 import { openKeystore } from '../../node/keystore.ts';
 import { type Field, openField } from './fault-field.ts';
 import { type Stage, waitFor } from './harness.ts';
-import { type HostileCase, type Target } from './hostile-cases.ts';
+import type { HostileCase, Target } from './hostile-cases.ts';
 import { CLIENT_CASES } from './hostile-client.ts';
 import { PEER_CASES } from './hostile-peer.ts';
 import { VOTE_CASES } from './hostile-votes.ts';
