@@ -14,11 +14,11 @@ import { lowerProgram } from './lower.ts';
 import type { TensorProgram } from './program.ts';
 
 /** Levels of kernels/native.c, by number. */
-const LEVELS = ['base', 'avx2', 'avx512-vnni'] as const;
+const LEVELS = ['base', 'avx2', 'avx-vnni', 'avx512-vnni'] as const;
 export type NativeLevel = (typeof LEVELS)[number];
 
 type Library = Readonly<{
-  level(): number;
+  levels(): number;
   create(threads: number, level: number): unknown;
   destroy(pool: unknown): void;
   run(pool: unknown, commands: Int32Array, state: Uint8Array, work: Uint8Array): number;
@@ -47,7 +47,7 @@ function tryOpen(): Library | string {
   try {
     const lib = koffi.load(file);
     return {
-      level: lib.func('int32_t native_level()'),
+      levels: lib.func('int32_t native_levels()'),
       create: lib.func('void *pool_create(int32_t, int32_t)'),
       destroy: lib.func('void pool_destroy(void *)'),
       run: lib.func('int32_t pool_run(void *, const int32_t *, void *, void *)'),
@@ -62,23 +62,24 @@ function tryOpen(): Library | string {
   }
 }
 
-/** Levels this machine can run, weakest first; empty when there is no library. */
+/** Levels this machine and this library can run, weakest first; empty when there is no library. */
 export function nativeLevels(): readonly NativeLevel[] {
   const opened = openLibrary();
-  return typeof opened === 'string' ? [] : LEVELS.slice(0, opened.level() + 1);
+  return typeof opened === 'string' ? [] : LEVELS.filter((_, number) => ((opened.levels() >> number) & 1) === 1);
 }
 
 /** The native executor, or why there is none. `level` defaults to the best the processor has. */
 export function createNativeExecutor(threads: number, level?: NativeLevel): Executor | string {
   const opened = openLibrary();
   if (typeof opened === 'string') return opened;
-  const number = level === undefined ? opened.level() : LEVELS.indexOf(level);
+  const chosen = level ?? nativeLevels().at(-1) ?? 'base';
+  const number = LEVELS.indexOf(chosen);
   const pool = opened.create(threads, number);
-  if (pool === null) return `the native library cannot start ${threads} threads at level ${LEVELS[number]}`;
+  if (pool === null) return `the native library cannot start ${threads} threads at level ${chosen}`;
   const runtime: Runtime = { pool };
   return {
     backend: 'native',
-    description: `native ${LEVELS[number]}, ${threads} thread${threads === 1 ? '' : 's'}`,
+    description: `native ${chosen}, ${threads} thread${threads === 1 ? '' : 's'} (${level === undefined ? 'the best this processor has' : 'as asked'})`,
     threads,
     load: (program, options = {}) => load(opened, runtime, program, options),
     async close() {

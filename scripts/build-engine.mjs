@@ -89,6 +89,10 @@ const X86_LEVELS = {
   ],
 };
 
+/** VEX-encoded VNNI: of processors without AVX-512. Compilers before 2021 lack it. */
+const AVX_VNNI = ['-mavx2', '-mfma', '-mavxvnni'];
+const VNNI_TWIN = ['-mavx2', '-mfma', '-mavx512vl', '-mavx512vnni', '-DVNNI256_TWIN'];
+
 function findCompiler() {
   for (const name of process.env.CC ? [process.env.CC] : ['clang', 'cc', 'gcc']) {
     try {
@@ -113,7 +117,7 @@ function buildNative() {
   if (compiler === null) return 'skipped: no C compiler found (wasm runs everything)';
   const levels = process.arch === 'x64' ? X86_LEVELS : {};
   const flags = [...EXACT, '-fPIC', '-fvisibility=default', '-w'];
-  const stamp = stampOf([compiler, flags, levels]);
+  const stamp = stampOf([compiler, flags, levels, AVX_VNNI, process.env.ENGINE_VNNI_TWIN ?? '']);
   if (fresh(file, stamp)) return 'up to date';
   const temporary = join(out, `native.${process.pid}`);
   mkdirSync(temporary, { recursive: true });
@@ -121,13 +125,29 @@ function buildNative() {
     execFileSync(compiler.name, [...flags, ...extra, '-c', join(sources, source), '-o', join(temporary, object)], {
       stdio: 'pipe',
     });
+  const tryCompile = (extra) => {
+    try {
+      compile('run.c', 'avx_vnni.o', [...extra, '-DRUN_NAME=run_avx_vnni']);
+      return true;
+    } catch {
+      return false;
+    }
+  };
   try {
     compile('run.c', 'base.o', ['-DRUN_NAME=run_base']);
     for (const [level, extra] of Object.entries(levels))
       compile('run.c', `${level}.o`, [...extra, `-DRUN_NAME=run_${level}`]);
-    compile('native.c', 'native.o', Object.keys(levels).length > 0 ? ['-DHAVE_X86_LEVELS'] : []);
+    const made = ['base', ...Object.keys(levels)];
+    const defines = Object.keys(levels).length > 0 ? ['-DHAVE_X86_LEVELS'] : [];
+    // Where VEX is asked for by its twin, the level is built with AVX-512VL and offered: for the check on other processors.
+    const vnni = process.env.ENGINE_VNNI_TWIN === '1' ? VNNI_TWIN : AVX_VNNI;
+    if (process.arch === 'x64' && tryCompile(vnni)) {
+      made.push('avx_vnni');
+      defines.push('-DHAVE_AVX_VNNI', ...(vnni === VNNI_TWIN ? ['-DVNNI256_TWIN'] : []));
+    }
+    compile('native.c', 'native.o', defines);
     compile('leaf-hash.c', 'leaf-hash.o', process.arch === 'x64' ? ['-msha', '-msse4.1'] : []);
-    const objects = ['base', ...Object.keys(levels), 'native', 'leaf-hash'].map((name) => join(temporary, `${name}.o`));
+    const objects = [...made, 'native', 'leaf-hash'].map((name) => join(temporary, `${name}.o`));
     execFileSync(compiler.name, ['-shared', ...objects, '-lpthread', '-o', join(temporary, 'lib.so')], {
       stdio: 'pipe',
     });

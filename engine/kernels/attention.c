@@ -4,7 +4,7 @@
 #define ROWS 16
 
 // Lanes of the target's own vector registers; results do not depend on it.
-#if defined(__AVX512F__)
+#if defined(VNNI512)
 #define LANES 16
 #elif defined(__AVX2__)
 #define LANES 8
@@ -15,7 +15,7 @@ typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef float vec_mem __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 INLINE vec fused(vec a, float b, vec c) {
-#if defined(__AVX512F__)
+#if defined(VNNI512)
   return (vec)_mm512_fmadd_ps((__m512)a, _mm512_set1_ps(b), (__m512)c);
 #elif defined(__FMA__)
   return (vec)_mm256_fmadd_ps((__m256)a, _mm256_set1_ps(b), (__m256)c);

@@ -12,6 +12,14 @@ typedef int32_t v16i __attribute__((vector_size(64)));
 typedef uint32_t u32_alias __attribute__((may_alias));
 typedef int32_t i32_alias __attribute__((may_alias));
 
+// Which kernels a compilation is for: 512-bit vectors with VNNI, or 256-bit ones with VNNI (VEX). VNNI256_TWIN builds the
+// latter with the AVX-512VL form of its one instruction, so that it can be checked on processors without the VEX form.
+#if defined(__AVXVNNI__) || defined(VNNI256_TWIN)
+#define VNNI256 1
+#elif defined(__AVX512VNNI__)
+#define VNNI512 1
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 enum { REASON_NONE = 0, REASON_NON_FINITE = 1, REASON_BAD_INDEX = 2, REASON_BF16_RANGE = 3 };

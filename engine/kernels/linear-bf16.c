@@ -4,7 +4,7 @@
 // Depth of one pass: a panel of each side stays in the near cache. Sums are kept in `out` between passes.
 #define BF16_DEPTH 128
 
-#if defined(__AVX512F__)
+#if defined(VNNI512)
 // B1 on sixteen values.
 INLINE __m512i bf16_vector(__m512i x, __m512i *most) {
   __m512i size = _mm512_and_si512(x, _mm512_set1_epi32(0x7fffffff));
@@ -46,7 +46,7 @@ INLINE void round_rows_to_panels(Context *ctx, const float *src, int64_t rows, i
   int64_t lo, hi;
   int32_t most = 0;
   share(ctx, (rows + width - 1) / width * width, width, &lo, &hi);
-#if defined(__AVX512F__)
+#if defined(VNNI512)
   __m512i widest = _mm512_setzero_si512();
   for (int64_t line = lo; line < hi; line += width)
     for (int64_t k = 0; k < depth; k += 16)
@@ -83,7 +83,7 @@ INLINE void round_columns_to_panels(Context *ctx, const float *src, int64_t dept
   int32_t most = 0;
   share(ctx, depth, 16, &lo, &hi);
   // 32 columns at a time: few streams of writes, for panels are often a power of two long and share places in the cache.
-#if defined(__AVX512F__)
+#if defined(VNNI512)
   __m512i widest = _mm512_setzero_si512();
   for (int64_t c = 0; c < columns; c += 32)
     for (int64_t k = lo; k < hi; k++)

@@ -1,7 +1,7 @@
 // Owns the int8 matrix product of packed panels and the three linear instructions. Sums are exact in i32 (mod 2^32), so
 // their order is free; threads split output panels.
 
-#if defined(__AVX512VNNI__)
+#if defined(VNNI512)
 #include <immintrin.h>
 #define VECTORS 2
 typedef __m512i vec_i;
@@ -17,7 +17,13 @@ typedef __m256i vec_i;
 INLINE vec_i vzero(void) { return _mm256_setzero_si256(); }
 INLINE vec_i vload(const packed *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE vec_i vpair(const packed *p) { return _mm256_set1_epi32(*(const i32_alias *)p); }
+#if defined(VNNI256_TWIN)
+INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm256_dpbusd_epi32(acc, a, b); }
+#elif defined(VNNI256)
+INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm256_dpbusd_avx_epi32(acc, a, b); }
+#else
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+#endif
 INLINE void vstore(int32_t *p, vec_i v) { _mm256_storeu_si256((__m256i *)p, v); }
 #elif defined(__SSE2__)
 #include <immintrin.h>
@@ -71,7 +77,7 @@ INLINE void product_tile(const packed *restrict a, const packed *restrict b, int
 }
 
 INLINE vec_i vsum(vec_i a, vec_i b) {
-#if defined(__AVX512VNNI__)
+#if defined(VNNI512)
   return _mm512_add_epi32(a, b);
 #elif defined(__AVX2__)
   return _mm256_add_epi32(a, b);
@@ -102,7 +108,7 @@ INLINE void thin_tile(const packed *restrict a, const packed *restrict b, int64_
   for (int v = 0; v < VECTORS; v++) vstore(acc + v * (PANEL_B / VECTORS), vsum(c[0][v], c[1][v]));
 }
 
-#if UNSIGNED_A
+#if defined(VNNI512)
 // A whole tile straight from registers to `out`: sums begin at -128 times those of b, which takes the offset of a away.
 INLINE __m512i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, __m512i worst) {
   __m512i c[PANEL_A][2];
@@ -153,13 +159,13 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
   int64_t block = (256 << 10) / (groups * PANEL_A * DEPTH * (int64_t)sizeof(packed));
   if (block < 4) block = 4;
   int32_t worst = 0;
-#if UNSIGNED_A
+#if defined(VNNI512)
   __m512i widest = _mm512_setzero_si512();
 #endif
   for (int64_t i0 = s.a_lo; i0 < s.a_hi; i0 += block)
     for (int64_t j = s.b_lo; j < s.b_hi; j++)
       for (int64_t i = i0; i < s.a_hi && i < i0 + block; i++) {
-#if UNSIGNED_A
+#if defined(VNNI512)
         if (columns >= (j + 1) * PANEL_B && rows >= (i + 1) * PANEL_A) {
           widest = whole_tile(a.values + i * groups * PANEL_A * DEPTH, b.values + j * groups * PANEL_B * DEPTH, groups, a.scales + i * PANEL_A, b.scales + j * PANEL_B, b.sums + j * PANEL_B, out + i * PANEL_A * columns + j * PANEL_B, columns, widest);
           continue;
@@ -192,7 +198,7 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
           }
         }
       }
-#if UNSIGNED_A
+#if defined(VNNI512)
   worst = worst > _mm512_reduce_max_epi32(widest) ? worst : _mm512_reduce_max_epi32(widest);
 #endif
   if (worst >= 0x7f800000) fail(ctx, REASON_NON_FINITE);

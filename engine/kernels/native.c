@@ -12,6 +12,7 @@
 #include <unistd.h>
 #endif
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <immintrin.h>
 #define SETTLE_FLOATS unsigned saved = _mm_getcsr(); _mm_setcsr(0x1f80)
 #define RESTORE_FLOATS _mm_setcsr(saved)
@@ -26,21 +27,40 @@ typedef void Runner(Context *ctx);
 Runner run_base;
 #if defined(HAVE_X86_LEVELS)
 Runner run_avx2, run_avx512;
+#if defined(HAVE_AVX_VNNI)
+Runner run_avx_vnni;
+#endif
 #endif
 
-enum { LEVEL_BASE = 0, LEVEL_AVX2 = 1, LEVEL_AVX512_VNNI = 2 };
+enum { LEVEL_BASE = 0, LEVEL_AVX2 = 1, LEVEL_AVX_VNNI = 2, LEVEL_AVX512_VNNI = 3 };
 
-// The best level this processor has.
-int32_t native_level(void) {
+#if defined(HAVE_X86_LEVELS)
+// AVX-VNNI (VEX): CPUID leaf 7, subleaf 1, EAX bit 4. Not every compiler's cpu_supports knows it.
+static int has_avx_vnni(void) {
+#if defined(VNNI256_TWIN)
+  return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+#elif defined(HAVE_AVX_VNNI)
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4));
+#else
+  return 0;
+#endif
+}
+#endif
+
+// The levels this processor has and this library was built with, a bit for each.
+int32_t native_levels(void) {
+  int32_t levels = 1 << LEVEL_BASE;
 #if defined(HAVE_X86_LEVELS)
   __builtin_cpu_init();
   int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
-    return LEVEL_AVX512_VNNI;
-  if (avx2) return LEVEL_AVX2;
+    levels |= 1 << LEVEL_AVX512_VNNI;
+  if (avx2) levels |= 1 << LEVEL_AVX2;
+  if (avx2 && has_avx_vnni()) levels |= 1 << LEVEL_AVX_VNNI;
 #endif
-  return LEVEL_BASE;
+  return levels;
 }
 
 typedef struct Pool Pool;
@@ -118,6 +138,9 @@ static void *help(void *argument) {
 static Runner *runner_of(int32_t level) {
 #if defined(HAVE_X86_LEVELS)
   if (level == LEVEL_AVX512_VNNI) return run_avx512;
+#if defined(HAVE_AVX_VNNI)
+  if (level == LEVEL_AVX_VNNI) return run_avx_vnni;
+#endif
   if (level == LEVEL_AVX2) return run_avx2;
 #endif
   (void)level;
@@ -134,7 +157,7 @@ void pool_destroy(Pool *pool) {
 
 // A pool of `threads`, the caller's included, at a level the processor has; 0 when threads cannot be made.
 Pool *pool_create(int32_t threads, int32_t level) {
-  if (level > native_level()) return 0;
+  if (level < 0 || !(native_levels() >> level & 1)) return 0;
   Pool *pool = calloc(1, sizeof *pool + sizeof(Helper) * (size_t)threads);
   if (!pool) return 0;
   pool->run = runner_of(level);

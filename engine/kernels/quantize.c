@@ -2,13 +2,19 @@
 // A panel holds `width` lines; along the contraction come groups of DEPTH values: [group][line][DEPTH], zero-padded.
 // Packed order differs by target and is no part of the arithmetic.
 
-#if defined(__AVX512VNNI__)
+#if defined(VNNI512)
 #include <immintrin.h>
 typedef int8_t packed;
 #define UNSIGNED_A 1
 #define DEPTH 4
 #define PANEL_A 8
 #define PANEL_B 32
+#elif defined(VNNI256)
+typedef int8_t packed;
+#define UNSIGNED_A 1
+#define DEPTH 4
+#define PANEL_A 4
+#define PANEL_B 16
 #elif defined(__AVX2__)
 typedef int16_t packed;
 #define UNSIGNED_A 0
@@ -228,7 +234,7 @@ INLINE void quantize_columns_of(const Columns *c, int64_t c0, const int width, c
   }
 }
 
-#if defined(__AVX512VNNI__)
+#if defined(VNNI512)
 #include "pack-avx512.c"
 #define PACK_ROWS pack_rows512
 #define AMAX_COLUMNS amax_columns512

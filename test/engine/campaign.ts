@@ -1,5 +1,6 @@
 // Owns the long form of the equality test: thousands of random cases and whole training runs on every backend, level and
-// thread count. `npm run test:engine-equality -- --cases 10000 --seed S [--steps 200] [--threads 1,2,4]`.
+// thread count. `npm run test:engine-equality -- --cases 10000 --seed S [--steps 200] [--threads 1,2,4]
+// [--twin]`; `twin` adds the AVX-VNNI kernels with the AVX-512VL form of their instruction, on processors without the VEX form.
 
 import { parseArgs } from 'node:util';
 import { check } from '../../base/check.ts';
@@ -10,6 +11,7 @@ import { createNativeExecutor, nativeLevels } from '../../engine/native-executor
 import type { BatchShape, ModelConfig } from '../../trainer/model.ts';
 import { preset } from '../../trainer/presets.ts';
 import { caseOf, difference, runCase } from './cases.ts';
+import { buildVariant } from './variant.ts';
 import { TINY, TINY_SHAPE, trainingDigest } from './training-run.ts';
 
 const SMALL_SHAPE: BatchShape = { batch: 2, seq: 65 };
@@ -26,6 +28,19 @@ async function backends(threads: readonly number[]): Promise<readonly Executor[]
     }
   }
   return list;
+}
+
+/** The AVX-VNNI level as its twin. */
+async function twins(threads: readonly number[]): Promise<readonly Executor[]> {
+  process.env.ENGINE_VNNI_TWIN = '1';
+  const { native, log } = await buildVariant('vnni-twin', { edits: [] }, false);
+  delete process.env.ENGINE_VNNI_TWIN;
+  check(native.nativeLevels().includes('avx-vnni'), `no twin of avx-vnni here: ${log}`);
+  return threads.map((count) => {
+    const executor = native.createNativeExecutor(count, 'avx-vnni');
+    check(typeof executor !== 'string', String(executor));
+    return { ...executor, description: `${executor.description}, twin` };
+  });
 }
 
 /** Differences of random cases, one line each. */
@@ -84,12 +99,14 @@ export async function main(args: readonly string[]): Promise<void> {
       seed: { type: 'string', default: 'campaign' },
       steps: { type: 'string', default: '200' },
       threads: { type: 'string', default: '1,2,4' },
+      twin: { type: 'boolean', default: false },
     },
   });
   const { seed } = values;
   const [cases, steps] = [Number(values.cases), Number(values.steps)];
   const scalar = await createExecutor({ backend: 'scalar' });
-  const others = await backends(values.threads.split(',').map(Number));
+  const threads = values.threads.split(',').map(Number);
+  const others = [...(await backends(threads)), ...(values.twin ? await twins(threads) : [])];
   console.log(`node ${process.version} ${process.arch}, seed ${seed}`);
   for (const { description } of others) console.log(`  ${description}`);
   const wrong = [...randomCases(scalar, others, cases, seed), ...trainingRuns(scalar, others, steps, seed)];
