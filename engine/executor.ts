@@ -11,6 +11,7 @@ import type { TensorProgram } from './program.ts';
 import { createScalarExecutor } from './scalar-executor.ts';
 import { passesSelfTest } from './self-test.ts';
 import { createWasmExecutor } from './wasm-executor.ts';
+import { relaxedKernels } from './wasm-module.ts';
 
 export type BackendName = 'wasm' | 'native' | 'scalar' | 'cuda';
 
@@ -68,12 +69,12 @@ export async function createExecutor(options: ExecutorOptions = {}): Promise<Exe
   const { backend = 'auto', threads = 1 } = options;
   check(Number.isInteger(threads) && threads >= 1 && threads <= MAX_THREADS, `threads must be 1 to ${MAX_THREADS}`);
   if (backend === 'scalar') return createScalarExecutor();
-  if (backend === 'wasm') return createWasmExecutor(threads, 'as asked');
+  if (backend === 'wasm') return provenWasm(threads, 'as asked');
   if (backend === 'cuda') return cudaOrProcessor(threads);
   const native = await provenNative(threads);
   if (typeof native !== 'string') return native;
   if (backend === 'native') throw new FaultError(fault('engine/backend', `native backend: ${native}`));
-  return createWasmExecutor(threads, native);
+  return provenWasm(threads, native);
 }
 
 /** The device where there is one that passes the self-test; else the processor, saying why. */
@@ -84,6 +85,16 @@ async function cudaOrProcessor(threads: number): Promise<Executor> {
   const why = typeof cuda === 'string' ? cuda : `${cuda.description} failed its self-test`;
   const executor = await createExecutor({ threads });
   return { ...executor, description: `${executor.description} (cuda was asked for: ${why})` };
+}
+
+/** With relaxed SIMD where its probe and the self-test pass. */
+async function provenWasm(threads: number, why: string): Promise<Executor> {
+  const relaxed = relaxedKernels();
+  if (typeof relaxed === 'string') return createWasmExecutor(threads, `${why}; ${relaxed}`);
+  const executor = await createWasmExecutor(threads, why, relaxed);
+  if (passesSelfTest(executor)) return executor;
+  await executor.close();
+  return createWasmExecutor(threads, `${why}; relaxed SIMD failed its self-test`);
 }
 
 async function provenNative(threads: number): Promise<Executor | string> {

@@ -1,9 +1,7 @@
 // Owns the WebAssembly backend: one shared memory, an allocator over it, helper threads. Kernels are engine/kernels.
 
-import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { check, present } from '../base/check.ts';
-import { FaultError, fault } from '../base/fault.ts';
 import type { Executor, LoadOptions, LoadedProgram } from './executor.ts';
 import { type KeptState, keptPlaces, keptState, planKeptWeights, runKept } from './kept-weights.ts';
 import { checkSharedState, loadedProgram } from './loaded-program.ts';
@@ -11,6 +9,7 @@ import { lowerProgram } from './lower.ts';
 import { ALIGNMENT, roundUp } from './memory-plan.ts';
 import type { TensorProgram } from './program.ts';
 import { type WasmGlobal, type WasmMemory, type WasmModule, wasmApi } from './wasm-api.ts';
+import { plainKernels } from './wasm-module.ts';
 import { Heap, type Region } from './wasm-heap.ts';
 
 const STACK_BYTES = 1 << 20;
@@ -37,25 +36,9 @@ export type HelperData = Readonly<{
   seen: number;
 }>;
 
-const moduleFile = new URL('./kernels.wasm', import.meta.url);
-let compiled: WasmModule | null = null;
-
-/** The compiled kernels; a FaultError 'engine/backend' when the build has not made them. */
-function kernelModule(): WasmModule {
-  if (compiled !== null) return compiled;
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(moduleFile);
-  } catch {
-    throw new FaultError(fault('engine/backend', 'kernels.wasm is not built: run `npm run build`'));
-  }
-  compiled = new wasmApi.Module(bytes);
-  return compiled;
-}
-
 /** The WebAssembly executor with `threads` threads, the caller's included. */
-export async function createWasmExecutor(threads: number, why: string): Promise<Executor> {
-  const module = kernelModule();
+export async function createWasmExecutor(threads: number, why: string, kernels = plainKernels()): Promise<Executor> {
+  const { module, name } = kernels;
   const memory = new wasmApi.Memory({ initial: 64, maximum: 65_536, shared: true });
   const exports = new wasmApi.Instance(module, { env: { memory } }).exports as unknown as Exports;
   const heap = new Heap(memory, roundUp(exports.__heap_base.value, ALIGNMENT));
@@ -76,7 +59,7 @@ export async function createWasmExecutor(threads: number, why: string): Promise<
   const runtime: Runtime = { heap, exports, shared, states: new WeakMap(), open: true };
   return {
     backend: 'wasm',
-    description: `wasm SIMD128, ${threads} thread${threads === 1 ? '' : 's'} (${why})`,
+    description: `wasm ${name}, ${threads} thread${threads === 1 ? '' : 's'} (${why})`,
     threads,
     load: (program, options = {}) => load(runtime, program, options),
     async close() {

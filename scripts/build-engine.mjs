@@ -43,14 +43,15 @@ function put(file, bytes, stamp) {
   writeFileSync(`${file}.stamp`, stamp);
 }
 
-async function buildWasm() {
-  const file = join(out, 'kernels.wasm');
+async function buildWasm(name, extra) {
+  const file = join(out, name);
   const flags = [
     'clang',
     '--target=wasm32',
     '-nostdlib',
     ...EXACT,
     '-msimd128',
+    ...extra,
     '-matomics',
     '-mbulk-memory',
     '-mmutable-globals',
@@ -64,13 +65,13 @@ async function buildWasm() {
     'run.c',
     'wasm.c',
     '-o',
-    'kernels.wasm',
+    name,
   ];
   const stamp = stampOf(flags);
   if (fresh(file, stamp)) return 'up to date';
   const { runClang } = await import('@yowasp/clang');
   const built = await runClang(flags, files);
-  put(file, built['kernels.wasm'], stamp);
+  put(file, built[name], stamp);
   return 'built';
 }
 
@@ -161,5 +162,11 @@ function buildNative() {
 }
 
 mkdirSync(out, { recursive: true });
-console.log(`engine: wasm ${process.env.ENGINE_WASM === '0' ? 'not asked for' : await buildWasm()}`);
+// The relaxed kernels may be asked for by their twin: the same with an exact dot product, for hosts that fail the probe.
+const relaxed = process.env.ENGINE_RELAXED_TWIN === '1' ? '-DRELAXED_TWIN' : '-mrelaxed-simd';
+if (process.env.ENGINE_WASM === '0') console.log('engine: wasm not asked for');
+else {
+  console.log(`engine: wasm ${await buildWasm('kernels.wasm', [])}`);
+  console.log(`engine: wasm with relaxed SIMD ${await buildWasm('kernels-relaxed.wasm', [relaxed])}`);
+}
 console.log(`engine: native ${buildNative()}`);

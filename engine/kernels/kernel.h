@@ -20,6 +20,12 @@ typedef int32_t i32_alias __attribute__((may_alias));
 #define VNNI512 1
 #endif
 
+// Relaxed-SIMD WebAssembly, whose dot product is exact on some hosts only (wasm.c probes it). RELAXED_TWIN builds the same
+// kernels with an exact dot product of plain SIMD.
+#if defined(__wasm_relaxed_simd__) || defined(RELAXED_TWIN)
+#define RELAXED128 1
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 enum { REASON_NONE = 0, REASON_NON_FINITE = 1, REASON_BAD_INDEX = 2, REASON_BF16_RANGE = 3 };

@@ -41,7 +41,19 @@ typedef v128_t vec_i;
 INLINE vec_i vzero(void) { return wasm_i32x4_splat(0); }
 INLINE vec_i vload(const packed *p) { return wasm_v128_load(p); }
 INLINE vec_i vpair(const packed *p) { return wasm_v128_load32_splat(p); }
+#if defined(RELAXED_TWIN)
+INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) {
+  vec_i low = wasm_i32x4_dot_i16x8(wasm_u16x8_extend_low_u8x16(a), wasm_i16x8_extend_low_i8x16(b));
+  vec_i high = wasm_i32x4_dot_i16x8(wasm_u16x8_extend_high_u8x16(a), wasm_i16x8_extend_high_i8x16(b));
+  vec_i pairs = wasm_i32x4_add(wasm_i32x4_shuffle(low, high, 0, 2, 4, 6), wasm_i32x4_shuffle(low, high, 1, 3, 5, 7));
+  return wasm_i32x4_add(acc, pairs);
+}
+#elif defined(RELAXED128)
+// The signed operand comes first; the second is promised 7 bits only, so an unsigned byte there needs the probe.
+INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return wasm_i32x4_relaxed_dot_i8x16_i7x16_add(b, a, acc); }
+#else
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return wasm_i32x4_add(acc, wasm_i32x4_dot_i16x8(a, b)); }
+#endif
 INLINE void vstore(int32_t *p, vec_i v) { wasm_v128_store(p, v); }
 #else
 // Any other processor: eight lines in plain vectors.

@@ -15,6 +15,12 @@ typedef int8_t packed;
 #define DEPTH 4
 #define PANEL_A 4
 #define PANEL_B 16
+#elif defined(RELAXED128)
+typedef int8_t packed;
+#define UNSIGNED_A 1
+#define DEPTH 4
+#define PANEL_A 4
+#define PANEL_B 8
 #elif defined(__AVX2__)
 typedef int16_t packed;
 #define UNSIGNED_A 0

@@ -65,3 +65,37 @@ __attribute__((export_name("stop"))) void stop(Shared *s) {
   __atomic_add_fetch(&s->job, 1, __ATOMIC_RELEASE);
   wake_all(&s->job);
 }
+
+#if defined(RELAXED128)
+#include <wasm_simd128.h>
+
+#define PROBES 4096
+
+// 1 when the relaxed dot product is the exact sum of four products of an unsigned and a signed byte on this host.
+__attribute__((export_name("probe"))) int32_t probe(void) {
+  uint32_t random = 1;
+  for (int i = 0; i < PROBES; i++) {
+    uint8_t left[16];
+    int8_t right[16];
+    int32_t got[4];
+    for (int l = 0; l < 16; l++) {
+      random = random * 1664525u + 1013904223u;
+      // Every fourth round at the ends of the ranges, where sums of pairs saturate.
+      left[l] = i % 4 == 0 ? 255 - (random >> 31) : (uint8_t)(random >> 24);
+      right[l] = i % 4 == 0 ? (i & 4 ? 127 : -127) : (int8_t)(random >> 16);
+    }
+#if defined(RELAXED_TWIN)
+    __builtin_memset(got, 0, sizeof got);
+    for (int l = 0; l < 16; l++) got[l / 4] += left[l] * right[l];
+#else
+    wasm_v128_store(got, wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_load(right), wasm_v128_load(left), wasm_i32x4_splat(0)));
+#endif
+    for (int g = 0; g < 4; g++) {
+      int32_t sum = 0;
+      for (int l = 4 * g; l < 4 * g + 4; l++) sum += left[l] * right[l];
+      if (sum != got[g]) return 0;
+    }
+  }
+  return 1;
+}
+#endif

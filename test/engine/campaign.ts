@@ -1,6 +1,7 @@
 // Owns the long form of the equality test: thousands of random cases and whole training runs on every backend, level and
 // thread count. `npm run test:engine-equality -- --cases 10000 --seed S [--steps 200] [--threads 1,2,4]
-// [--twin]`; `twin` adds the AVX-VNNI kernels with the AVX-512VL form of their instruction, on processors without the VEX form.
+// [--twin]`; `twin` adds kernels that this host cannot run, with an equal form of their one instruction: AVX-VNNI and
+// (from Node 22) relaxed SIMD.
 
 import { parseArgs } from 'node:util';
 import { check } from '../../base/check.ts';
@@ -30,17 +31,23 @@ async function backends(threads: readonly number[]): Promise<readonly Executor[]
   return list;
 }
 
-/** The AVX-VNNI level as its twin. */
+/** The AVX-VNNI level, and from Node 22 the relaxed-SIMD kernels, as their twins. */
 async function twins(threads: readonly number[]): Promise<readonly Executor[]> {
-  process.env.ENGINE_VNNI_TWIN = '1';
-  const { native, log } = await buildVariant('vnni-twin', { edits: [] }, false);
-  delete process.env.ENGINE_VNNI_TWIN;
+  const switches = ['ENGINE_VNNI_TWIN', 'ENGINE_RELAXED_TWIN'];
+  for (const name of switches) process.env[name] = '1';
+  const { native, wasm, kernels, log } = await buildVariant('twins', { edits: [] }, true);
+  for (const name of switches) delete process.env[name];
+  const relaxed = kernels.relaxedKernels();
+  const list: Executor[] = [];
+  if (typeof relaxed === 'string') console.log(`no twin of relaxed SIMD: ${relaxed}`);
+  else for (const count of threads) list.push(await wasm.createWasmExecutor(count, 'twin', relaxed));
   check(native.nativeLevels().includes('avx-vnni'), `no twin of avx-vnni here: ${log}`);
-  return threads.map((count) => {
+  for (const count of threads) {
     const executor = native.createNativeExecutor(count, 'avx-vnni');
     check(typeof executor !== 'string', String(executor));
-    return { ...executor, description: `${executor.description}, twin` };
-  });
+    list.push({ ...executor, description: `${executor.description}, twin` });
+  }
+  return list;
 }
 
 /** Differences of random cases, one line each. */

@@ -14,6 +14,7 @@ export type VariantSource = Readonly<{ edits: readonly Edit[]; added?: Readonly<
 export type Variant = Readonly<{
   native: typeof import('../../engine/native-executor.ts');
   wasm: typeof import('../../engine/wasm-executor.ts');
+  kernels: typeof import('../../engine/wasm-module.ts');
   /** What the build printed. */
   log: string;
   remove(): void;
@@ -29,7 +30,7 @@ export async function buildVariant(name: string, source: VariantSource, wasm: bo
   for (const part of ['base', 'engine']) {
     cpSync(join(root, 'build', part), join(folder, part), {
       recursive: true,
-      filter: (path) => !/kernels\.(wasm|so)/.test(path),
+      filter: (path) => !/kernels(-relaxed)?\.(wasm|so)/.test(path),
     });
   }
   const kernels = join(folder, 'kernels');
@@ -53,6 +54,7 @@ export async function buildVariant(name: string, source: VariantSource, wasm: bo
   return {
     native: (await load('native-executor.js')) as Variant['native'],
     wasm: (await load('wasm-executor.js')) as Variant['wasm'],
+    kernels: (await load('wasm-module.js')) as Variant['kernels'],
     log,
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
