@@ -89,8 +89,7 @@ export function planOf(
     authorityFunds: AUTHORITY_FUNDS,
     nodeFunds: NODE_FUNDS,
     funded: [],
-    // A quarter of the steps for each authority: four of them find one altered step in 16 with 68% in its first round.
-    parameters: { samplesPerAudit: Math.max(2, Math.ceil(args.steps / 4)), ...scheduleOf(args) },
+    parameters: scheduleOf(args),
     ...rest,
   };
 }

@@ -20,7 +20,7 @@ function auditsOf(round: Round | undefined): string {
   const committed = (round?.contributions ?? []).filter(
     ({ state }) => state !== 'working' && state !== 'absent',
   ).length;
-  return `committed ${committed}/${round?.contributions.length ?? 0}  audits ${count('valid')} valid ${count('invalid')} invalid`;
+  return `committed ${committed}/${round?.contributions.length ?? 0}  audits ${count('valid')} executed ${count('passed')} passed ${count('invalid')} invalid`;
 }
 
 const loss = (value: unknown): string => (typeof value === 'number' ? value.toFixed(4) : 'not yet');

@@ -54,6 +54,8 @@ export type Config = Readonly<{
   capacity: number;
   /** POL a trainer stakes when it registers, in whole POL. */
   stake: number;
+  /** Now and then commits a knowingly false step, by lot, so that authorities who do not look are found. */
+  canaries: boolean;
   /** Where blobs are also published: nowhere but here, or a Walrus network. */
   walrus_mode: 'local' | 'testnet' | 'mainnet';
   walrus_publisher_url: string;
@@ -186,6 +188,7 @@ const RULES: { readonly [K in ConfigKey]: Rule<Config[K]> } = {
   engine: choice('auto', ['auto', 'native', 'wasm', 'cuda']),
   capacity: wholeNumber(1, 1, 64),
   stake: wholeNumber(100, 0, 1_000_000_000),
+  canaries: flag(true),
   walrus_mode: choice('local', ['local', 'testnet', 'mainnet']),
   walrus_publisher_url: text('', URL_OR_EMPTY, 'an http(s) URL'),
   walrus_aggregator_url: text('', URL_OR_EMPTY, 'an http(s) URL'),

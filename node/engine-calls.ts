@@ -17,21 +17,32 @@ export type EngineThreadData = Readonly<{
   heldOutSequences: number;
 }>;
 
-export type TrainArgs = Readonly<{ spec: RoundSpec; slot: number; base: Uint8Array; folder: string }>;
+export type TrainArgs = Readonly<{
+  spec: RoundSpec;
+  slot: number;
+  base: Uint8Array;
+  folder: string;
+  /** Step to make knowingly wrong, or null. */
+  canaryStep: number | null;
+}>;
 /** Told after each step; `loss` in nats per token, `tokens` trained by the step. */
 export type TrainStepEvent = Readonly<{ step: number; steps: number; loss: number; tokens: number }>;
 export type TrainAnswer =
   | Readonly<{ ok: true; commit: CommitRecord; update: Uint8Array; resumedAt: number }>
   | Readonly<{ ok: false; reason: string; step: number }>;
 
+/** What is asked: an audit of steps, the checks of a claim that was passed, another's digest again, one accused step. */
+export type AuditTask =
+  | Readonly<{ kind: 'audit' | 'recheck'; sample: readonly number[] }>
+  | Readonly<{ kind: 'pass' }>
+  | Readonly<{ kind: 'judge'; step: number }>;
 export type AuditArgs = Readonly<{
   spec: RoundSpec;
   slot: number;
   base: Uint8Array;
   commit: CommitRecord;
   salt: Uint8Array;
-  /** Steps to audit, or the accused step to judge. */
-  task: Readonly<{ kind: 'audit'; sample: readonly number[] }> | Readonly<{ kind: 'judge'; step: number }>;
+  task: AuditTask;
 }>;
 export type AuditAnswer = AuditVerdict;
 /** Questions an audit asks on its way. */

@@ -3,13 +3,14 @@
 
 import { mkdirSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { equal, toHex } from '../base/bytes.ts';
+import { equal, toHex, u32be } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
 import { FaultError, fault, unwrap } from '../base/fault.ts';
+import { taggedHash } from '../base/hash.ts';
 import { createExecutor } from '../engine/executor.ts';
 import { programHash } from '../engine/program.ts';
 import { aggregate } from '../trainer/aggregate.ts';
-import { auditCommit, judgeStep } from '../trainer/audit.ts';
+import { auditCommit, judgeStep, passCommit, recheckSample } from '../trainer/audit.ts';
 import { choosePlan } from '../trainer/execution-plan.ts';
 import { type Dataset, openDataset, parseManifest } from '../trainer/dataset.ts';
 import { type Generator, createGenerator } from '../trainer/generate.ts';
@@ -100,18 +101,25 @@ function inTurn<T>(action: () => Promise<T>): Promise<T> {
   return next;
 }
 
+/** A canary's states are of another trace: neither goes on from the other's after a crash. */
+function storeIdentity({ spec, slot, canaryStep }: TrainArgs, datasetRoot: Uint8Array): Uint8Array {
+  const identity = taskIdentity(spec, slot, rules, datasetRoot);
+  return canaryStep === null ? identity : taggedHash('canary-task', identity, u32be(canaryStep));
+}
+
 async function train(args: TrainArgs, context: CallContext): Promise<TrainAnswer> {
   const task = slotTask(args);
   mkdirSync(args.folder, { recursive: true });
   const store = openRoundStore({
     folder: args.folder,
-    identity: taskIdentity(args.spec, args.slot, rules, task.dataset.root),
+    identity: storeIdentity(args, task.dataset.root),
     steps: rules.steps,
     stateBytes: task.runner.state.length,
     maxBytes: ROUND_STATE_BYTES,
   });
   const result = await runLearningRound(task, {
     store,
+    ...(args.canaryStep === null ? {} : { canaryStep: args.canaryStep }),
     signal: context.signal,
     onStep: (report) => context.event(report satisfies TrainStepEvent),
   });
@@ -128,9 +136,16 @@ async function audit(args: AuditArgs, context: CallContext): Promise<AuditAnswer
     fetchState: async (step: number) => (await context.ask('state', step)) as Uint8Array | null,
     fetchUpdate: async () => (await context.ask('update', null)) as Uint8Array | null,
   };
-  return args.task.kind === 'audit'
-    ? auditCommit(task, { ...options, sample: args.task.sample })
-    : judgeStep(task, args.task.step, options);
+  switch (args.task.kind) {
+    case 'audit':
+      return auditCommit(task, { ...options, sample: args.task.sample });
+    case 'recheck':
+      return recheckSample(task, { ...options, sample: args.task.sample });
+    case 'pass':
+      return passCommit(task, options);
+    case 'judge':
+      return judgeStep(task, args.task.step, options);
+  }
 }
 
 async function sum({ base, updates }: AggregateArgs): Promise<AggregateAnswer> {

@@ -60,7 +60,7 @@ function lastLoss(leaves: Uint8Array, steps: number): number | null {
 
 export function createLearningHistory(steps: number): LearningHistory {
   const rounds = new Map<number, RoundHistory>();
-  const verdicts = { valid: 0, invalid: 0, unavailable: 0 };
+  const verdicts = { valid: 0, invalid: 0, unavailable: 0, passed: 0 };
   const earned = new Map<Hex, bigint>();
   const slashed = new Map<Hex, bigint>();
   let accepted = 0;
@@ -100,6 +100,15 @@ export function createLearningHistory(steps: number): LearningHistory {
     }
   }
 
+  function noteVerdicts(round: RoundHistory, event: Extract<SystemEvent, { kind: 'verdictsRevealed' }>): void {
+    const { authority } = event;
+    const claims = [...round.claims.values()];
+    for (const { seat, verdict, step } of event.entries) {
+      verdicts[verdict]++;
+      claims[seat]?.verdicts.push({ authority, verdict, step: verdict === 'invalid' ? step : null });
+    }
+  }
+
   function applyToRound(block: number, event: SystemEvent, round: RoundHistory): void {
     const claim = 'trainer' in event ? round.claims.get(event.trainer) : undefined;
     switch (event.kind) {
@@ -116,13 +125,8 @@ export function createLearningHistory(steps: number): LearningHistory {
         claim.updateHash = event.commitment.updateHash;
         claim.trainingLoss = lastLoss(event.commitment.leaves, steps);
         break;
-      case 'verdictGiven':
-        verdicts[event.verdict]++;
-        claim?.verdicts.push({
-          authority: event.authority,
-          verdict: event.verdict,
-          step: event.verdict === 'invalid' ? event.step : null,
-        });
+      case 'verdictsRevealed':
+        noteVerdicts(round, event);
         break;
       case 'claimDecided':
         if (claim !== undefined) claim.status = event.status;

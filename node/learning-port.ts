@@ -23,6 +23,8 @@ const PHASES: Readonly<Record<RoundPhase, LearningPhase>> = {
   frozen: 'idle',
   training: 'training',
   auditing: 'auditing',
+  revealing: 'auditing',
+  judging: 'auditing',
   attesting: 'attesting',
   settling: 'finalised',
   done: 'finalised',
@@ -36,6 +38,7 @@ const STATES: Readonly<Record<ClaimStatus, Contribution['state']>> = {
   rejected: 'rejected',
   unresolved: 'rejected',
   missed: 'absent',
+  canary: 'canary',
 };
 
 const nats = (micro: number | null): number | null => (micro === null || micro === 0 ? null : micro / 1e6);
@@ -47,7 +50,7 @@ function meanLoss(claims: Iterable<ClaimHistory>): number | null {
 
 function contributionOf(claim: ClaimHistory): Contribution {
   const { trainer, traceRoot, updateHash, verdicts } = claim;
-  const settled = claim.status === 'accepted' || claim.status === 'rejected';
+  const settled = claim.status === 'accepted' || claim.status === 'rejected' || claim.status === 'canary';
   return {
     trainer,
     state: claim.slashedWei > 0n ? 'slashed' : STATES[claim.status],
@@ -173,9 +176,11 @@ export function createLearningPort(options: LearningPortOptions): LearningPort {
   };
 }
 
-function genesisSupplyOf({ genesis }: NetworkDefinition): bigint {
+/** Balances of genesis, and the bonds that stand in for its authorities. */
+function genesisSupplyOf({ genesis, parameters }: NetworkDefinition): bigint {
+  const bonds = parameters.authorityBondGwei * ONE_GWEI * BigInt(genesis.authorities.length);
   return (Object.keys(genesis.alloc) as Hex[]).reduce(
     (sum, address) => sum + (genesis.alloc[address]?.balance ?? 0n),
-    0n,
+    bonds,
   );
 }

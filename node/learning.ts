@@ -12,7 +12,7 @@ import type { PeerNode } from '../net/api.ts';
 import type { ChatModel } from '../rpc/ports.ts';
 import { manifestText } from '../trainer/dataset.ts';
 import { type Tokenizer, parseTokenizer } from '../trainer/tokenizer.ts';
-import { type AuditorAgent, createAuditorAgent } from './auditor-agent.ts';
+import { type AuditorAgent, type AuditorAgentOptions, createAuditorAgent } from './auditor-agent.ts';
 import { type BlobExchange, createBlobExchange } from './blob-exchange.ts';
 import { createChatModel } from './chat-model.ts';
 import type { Clock } from './clock.ts';
@@ -49,6 +49,8 @@ export type LearningOptions = Readonly<{
   signal: AbortSignal;
   /** For trying attacks in tests: changes what this trainer commits. */
   tamper?: TrainerAgentOptions['tamper'];
+  /** For the same: changes what this authority says. */
+  tamperVerdicts?: AuditorAgentOptions['tamperVerdicts'];
 }>;
 
 export type Learning = Readonly<{
@@ -141,7 +143,10 @@ function createAgents(
       ? null
       : createTrainerAgent({
           chain,
+          definition,
           address: identity.address,
+          secretKey: identity.secretKey,
+          canaries: config.canaries,
           capacity: config.capacity,
           stake: config.stake,
           dataDir: config.data_dir,
@@ -162,6 +167,7 @@ function createAgents(
         definition,
         address: identity.address,
         secretKey: identity.secretKey,
+        dataDir: config.data_dir,
         thread,
         keeper,
         sender,
@@ -173,6 +179,7 @@ function createAgents(
           return { blobId: toHex(blobIdBytes(blobId)), sha256, size };
         },
         log,
+        ...(options.tamperVerdicts === undefined ? {} : { tamperVerdicts: options.tamperVerdicts }),
       });
   return {
     keeper,

@@ -26,8 +26,16 @@ export const STOP_MS = 10_000;
 export const OPEN_EVIDENCE = 64;
 /** Blocks an authority gives the one before it to bring evidence to the chain. */
 export const EVIDENCE_TURN_BLOCKS = 3;
-/** Audits waiting in one authority. */
-export const OPEN_AUDITS = 64;
+/** Rounds an authority keeps notes and hidden verdicts of. */
+export const ROUNDS_NOTED = 4;
+/** Characters of a file of hidden verdicts: 64 records of 38 bytes as hex, with room. */
+export const VERDICT_FILE_BYTES = 8_192;
+/** Blocks before the end of the audit at which verdicts are committed as they are. */
+export const SEAL_MARGIN_BLOCKS = 4;
+/** Suspicions, rechecks and trials of authorities that one node follows at a time. */
+export const OPEN_TRIALS = 256;
+/** Canary layers a trainer has of one key, used one after the other. */
+export const CANARY_LAYERS = 4_096;
 /** Blocks after which a protocol transaction that was not included is signed again. */
 export const RESEND_BLOCKS = 8;
 /** Protocol transactions of one node that may be outstanding, and finished ones it remembers. */

@@ -43,7 +43,8 @@ export function createModelKeeper(options: {
   const { directory, definition, thread, blobs, log } = options;
   const { parameters, training } = definition;
   const listeners: ((model: Model) => void)[] = [];
-  const computing = new Map<number, Promise<Result<Readonly<{ root: Hex; params: Uint8Array }>>>>();
+  /** By round and attempt: a claim the referee rejected makes another sum. */
+  const computing = new Map<string, Promise<Result<Readonly<{ root: Hex; params: Uint8Array }>>>>();
   const genesisParams = initialWeights(training.model, definition.initialSeed);
   check(
     toHex(stateRoot(genesisParams)) === parameters.genesisModelRoot,
@@ -117,16 +118,17 @@ export function createModelKeeper(options: {
     current: () => current,
     params,
     next(record, view) {
-      const started = computing.get(record.round);
+      const key = `${record.round}.${record.attempt}`;
+      const started = computing.get(key);
       // A thread that ended under it (a stopping node) is a refusal like any other: callers need not wait for the answer.
       const running =
         started ??
         compute(record, view).catch((error: unknown) => fault('model-next', `not computed: ${String(error)}`));
-      computing.set(record.round, running);
+      computing.set(key, running);
       void running.then((result) => {
         // A failure may be a blob that has not arrived yet: the next asker tries again.
-        if (!result.ok) computing.delete(record.round);
-        for (const round of computing.keys()) if (round < record.round - 1) computing.delete(round);
+        if (!result.ok) computing.delete(key);
+        for (const old of computing.keys()) if (Number.parseInt(old, 10) < record.round - 1) computing.delete(old);
       });
       return running;
     },

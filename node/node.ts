@@ -44,6 +44,7 @@ export type NodeOptions = Readonly<{
   /** Called when the node cannot go on: storage failed, or an invariant broke. */
   onFatal: (error: Error) => void;
   tamper?: LearningOptions['tamper'];
+  tamperVerdicts?: LearningOptions['tamperVerdicts'];
 }>;
 
 export type RunningNode = Readonly<{
@@ -279,7 +280,11 @@ async function startParts(
       driver.status().validators.length,
       config.boot_nodes.length,
     );
-  const tamper = options.tamper === undefined ? {} : { tamper: options.tamper };
+  const { tamperVerdicts } = options;
+  const tamper = {
+    ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
+    ...(tamperVerdicts === undefined ? {} : { tamperVerdicts }),
+  };
   const abort = new AbortController();
   const learningStarted = startLearning({
     ...shared,

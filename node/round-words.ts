@@ -1,10 +1,9 @@
 // Owns translating between the chain's words for rounds and commitments and the trainer's.
 
-import { fromHex, toHex } from '../base/bytes.ts';
+import { type Hex, fromHex, toHex } from '../base/bytes.ts';
 import { check } from '../base/check.ts';
 import type { Commitment, RoundRecord } from '../chain/system/api.ts';
 import type { CommitRecord } from '../trainer/commit.ts';
-import { NO_RESIDUAL } from '../trainer/residual.ts';
 import type { RoundSpec } from '../trainer/rules.ts';
 
 /** The round as trainers and auditors need it; only of a round that was opened. */
@@ -24,7 +23,8 @@ export function slotOf(record: RoundRecord, trainer: string): number {
   return record.roster.findIndex((entry) => entry.trainer === trainer);
 }
 
-export function commitmentOf(commit: CommitRecord): Commitment {
+/** `canaryHash` is the trainer's own: of a canary, or of nothing. */
+export function commitmentOf(commit: CommitRecord, canaryHash: Hex): Commitment {
   return {
     round: commit.round,
     baseRoot: toHex(commit.baseRoot),
@@ -33,6 +33,8 @@ export function commitmentOf(commit: CommitRecord): Commitment {
     finalStateRoot: toHex(commit.finalStateRoot),
     updateHash: toHex(commit.updateHash),
     updateSize: BigInt(commit.updateSize),
+    residualRoot: toHex(commit.residualRoot),
+    canaryHash,
     kernelSpec: toHex(commit.kernelSpec),
     programHash: toHex(commit.programHash),
     leaves: commit.leaves,
@@ -49,9 +51,8 @@ export function commitRecordOf(commitment: Commitment, capacity: number): Commit
     gradChainHead: fromHex(commitment.gradChainHead),
     finalStateRoot: fromHex(commitment.finalStateRoot),
     updateHash: fromHex(commitment.updateHash),
+    residualRoot: fromHex(commitment.residualRoot),
     updateSize: Number(commitment.updateSize),
-    // Codec 1 leaves none.
-    residualRoot: NO_RESIDUAL,
     kernelSpec: fromHex(commitment.kernelSpec),
     programHash: fromHex(commitment.programHash),
     leaves: commitment.leaves,

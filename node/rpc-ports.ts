@@ -160,7 +160,7 @@ export function createRpcPorts(options: RpcPortsOptions): RpcPorts {
 function metrics({ driver, peerNode, learning }: RpcPortsOptions): string {
   const { height, round } = driver.status();
   const counters = peerNode.counters();
-  const audits = learning()?.auditor?.counts() ?? { valid: 0, invalid: 0, unavailable: 0 };
+  const audits = learning()?.auditor?.counts() ?? { valid: 0, invalid: 0, unavailable: 0, passed: 0 };
   const lines: [name: string, kind: string, value: number][] = [
     ['pol_consensus_height', 'gauge', height],
     ['pol_consensus_round', 'gauge', round],
@@ -169,6 +169,7 @@ function metrics({ driver, peerNode, learning }: RpcPortsOptions): string {
     ['pol_peer_bans_total', 'counter', counters.bans],
     ['pol_audits_valid_total', 'counter', audits.valid],
     ['pol_audits_invalid_total', 'counter', audits.invalid],
+    ['pol_audits_passed_total', 'counter', audits.passed],
   ];
   return lines.map(([name, kind, value]) => `# TYPE ${name} ${kind}\n${name} ${value}\n`).join('');
 }

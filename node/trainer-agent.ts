@@ -9,12 +9,14 @@ import type { Chain } from '../chain/api.ts';
 import { LEAF_BYTES, type RoundRecord, type ViewCall } from '../chain/system/api.ts';
 import { CALL_GAS, commitCall, commitGas, registerCall, resumeCall } from '../chain/system/calls.ts';
 import { readTrainer } from '../chain/system/views.ts';
+import { createCanaries } from './canaries.ts';
 import type { Clock } from './clock.ts';
 import type { TrainAnswer } from './engine-calls.ts';
 import type { EngineThread } from './engine-thread.ts';
 import { ROUNDS_KEPT } from './limits.ts';
 import type { Logger } from './logger.ts';
 import type { ModelKeeper } from './model-keeper.ts';
+import type { NetworkDefinition } from './network-definition.ts';
 import type { ProtocolSender } from './protocol-sender.ts';
 import { commitmentOf, roundSpec, slotOf } from './round-words.ts';
 import { roundFolder } from './state-exchange.ts';
@@ -39,7 +41,11 @@ type Finished = Extract<TrainAnswer, { ok: true }>;
 
 export type TrainerAgentOptions = Readonly<{
   chain: Chain;
+  definition: NetworkDefinition;
   address: Hex;
+  secretKey: Uint8Array;
+  /** Whether to take part in canaries when the lot falls on this trainer. */
+  canaries: boolean;
   capacity: number;
   /** Whole POL. */
   stake: number;
@@ -57,6 +63,7 @@ export type TrainerAgentOptions = Readonly<{
 
 export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
   const { address, thread, keeper, sender, clock, log } = options;
+  const canaries = createCanaries(options);
   const abort = new AbortController();
   let progress: TrainerProgress | null = null;
   let tokens = 0;
@@ -71,7 +78,10 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
 
   async function join_(view: ViewCall): Promise<boolean> {
     const trainer = await readTrainer(view, address);
-    if (trainer.status === 'active') return true;
+    if (trainer.status === 'active') {
+      canaries.register(trainer.canaryLayer);
+      return true;
+    }
     if (trainer.status === 'none') {
       sender.send('register', registerCall(options.capacity, BigInt(options.stake) * ONE_POL), CALL_GAS.register);
       sayOnce('registering as trainer', { capacity: options.capacity, stake: options.stake });
@@ -88,9 +98,10 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
     const { round } = record;
     const folder = roundFolder(options.dataDir, round);
     forgetOldRounds(options.dataDir, round);
+    const canary = await canaries.draw(record);
     let at = clock.monotonic();
     const answer = await thread.train(
-      { spec: roundSpec(record), slot, base, folder },
+      { spec: roundSpec(record), slot, base, folder, canaryStep: canary?.step ?? null },
       ({ step, steps, loss, tokens: count }) => {
         const now = clock.monotonic();
         tokens += count;
@@ -109,7 +120,7 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
     finished.add(round);
     sender.send(
       `commit-${round}`,
-      commitCall(commitmentOf(result.commit)),
+      commitCall(commitmentOf(result.commit, canary?.hash ?? canaries.blind(round))),
       commitGas(result.commit.leaves.length / LEAF_BYTES),
     );
     log.info('round trained', { round, slot, loss: progress?.loss ?? null, resumedAt: answer.resumedAt });
@@ -121,6 +132,7 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
     stop: () => abort.abort(),
     async onHead(record, view) {
       const active = await join_(view);
+      if (record?.phase === 'revealing') await canaries.open(record, view);
       if (record === null || record.phase !== 'training' || running !== null || finished.has(record.round)) return;
       const slot = slotOf(record, address);
       if (slot < 0 || record.roster[slot]?.status !== 'awaited') {

@@ -96,11 +96,16 @@ export type LearningStatus = Readonly<{
 /** What the audits said of one trainer's work in one round. */
 export type Contribution = Readonly<{
   trainer: Hex;
-  state: 'working' | 'committed' | 'accepted' | 'rejected' | 'slashed' | 'absent';
+  state: 'working' | 'committed' | 'accepted' | 'rejected' | 'slashed' | 'absent' | 'canary';
   /** Root over the trace the trainer committed to. */
   traceRoot: Hex | null;
   updateRoot: Hex | null;
-  verdicts: readonly Readonly<{ authority: Hex; verdict: 'valid' | 'invalid' | 'unavailable'; step: number | null }>[];
+  /** Passed: not drawn for execution. */
+  verdicts: readonly Readonly<{
+    authority: Hex;
+    verdict: 'valid' | 'invalid' | 'unavailable' | 'passed';
+    step: number | null;
+  }>[];
   /** Minted for it, in the smallest unit; null while undecided. */
   reward: bigint | null;
   slashed: bigint;

@@ -17,7 +17,7 @@ const groups = [
   {
     file: 'contracts.json',
     has: (name) => !ofReferee(name) && !ofEvidence(name) && !ofPredeploys(name),
-    made: ['Authorities', 'Trainers', 'LearningRounds', 'Rewards'],
+    made: ['Authorities', 'Trainers', 'LearningRounds', 'Rewards', 'Bonds'],
   },
   {
     file: 'referee.json',

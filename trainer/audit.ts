@@ -1,5 +1,5 @@
 // Owns judging a committed round by re-execution: structure, sampled steps, the update. A verdict is a pure function of the
-// commitment and the data, or it is 'unavailable'. Rules J-1 to J-8 of docs/protocol/learning-round.md.
+// commitment and the data, or it is 'unavailable'. Rules J-1 to J-10 of docs/protocol/learning-round.md.
 
 import { concat, equal, u32be } from '../base/bytes.ts';
 import { check, present } from '../base/check.ts';
@@ -10,7 +10,7 @@ import { type StepLeaf, chainHead, completeLeaves, decodeLeaves, traceRoot } fro
 import { type SlotTask, breathe, executeStep, stepData } from './replay.ts';
 import { NO_RESIDUAL, type ResidualSource, fetchResidual, roundUpdate } from './residual.ts';
 import { startFromBase } from './step-runner.ts';
-import { updateSize } from './update.ts';
+import { decodeUpdate, updateSize } from './update.ts';
 
 /** Step of a verdict about the commitment as a whole and no single step (system contracts: the same number). */
 export const STRUCTURE_STEP = 0xffff_ffff;
@@ -18,6 +18,8 @@ export const STRUCTURE_STEP = 0xffff_ffff;
 export type AuditVerdict =
   /** `digest` holds what only an execution of the sampled steps produces, under the auditor's salt. */
   | Readonly<{ verdict: 'valid'; digest: Uint8Array }>
+  /** Not drawn: its form is right and its update is served. */
+  | Readonly<{ verdict: 'passed' }>
   | Readonly<{ verdict: 'invalid'; step: number; reason: string }>
   | Readonly<{ verdict: 'unavailable'; reason: string }>;
 
@@ -25,7 +27,7 @@ export type AuditOptions = Readonly<{
   commit: CommitRecord;
   /** Steps to re-execute, ascending (sample.ts). */
   sample: readonly number[];
-  /** Something of the auditor's own, such as its address: digests of two auditors never agree. */
+  /** The auditor's own (sample.ts): digests of two auditors never agree. */
   salt: Uint8Array;
   /** State before a step as a peer serves it (step `steps`: the final state), or null. It is checked against its root. */
   fetchState?: (step: number) => Promise<Uint8Array | null>;
@@ -42,23 +44,64 @@ export type AuditOptions = Readonly<{
 export type JudgeOptions = Omit<AuditOptions, 'sample' | 'fetchUpdate'>;
 
 type Invalid = Extract<AuditVerdict, { verdict: 'invalid' }>;
-type Refusal = Exclude<AuditVerdict, { verdict: 'valid' }>;
+type Refusal = Extract<AuditVerdict, { verdict: 'invalid' | 'unavailable' }>;
 
 /** Audits one commitment: first its structure, then the sampled steps in order, then that the update is the final state's. */
 export async function auditCommit(task: SlotTask, options: AuditOptions): Promise<AuditVerdict> {
-  const { commit, sample, salt } = options;
+  const structure = checkStructure(task, options.commit);
+  if ('verdict' in structure) return structure;
+  const walk = createWalk(task, structure.leaves, options);
+  const executed = await executeSample(task, walk, options);
+  if (executed.verdict !== 'valid') return executed;
+  return (await checkUpdate(task, options.commit, walk, options)) ?? executed;
+}
+
+/**
+ * The digest of sampled steps alone, for whoever checks another's VALID: 'invalid' when one of them is false, so that no honest
+ * execution has a digest at all.
+ */
+export async function recheckSample(
+  task: SlotTask,
+  options: JudgeOptions & Pick<AuditOptions, 'sample'>,
+): Promise<AuditVerdict> {
+  const structure = checkStructure(task, options.commit);
+  if ('verdict' in structure) return structure;
+  return executeSample(task, createWalk(task, structure.leaves, options), options);
+}
+
+/** What is checked of a claim that was not drawn: its form, and that an update of the right hash and form is served. */
+export async function passCommit(
+  task: SlotTask,
+  options: Pick<AuditOptions, 'commit' | 'fetchUpdate'>,
+): Promise<AuditVerdict> {
+  const { commit } = options;
   const structure = checkStructure(task, commit);
   if ('verdict' in structure) return structure;
+  const served = await options.fetchUpdate();
+  if (served === null) return { verdict: 'unavailable', reason: 'update is not served' };
+  if (!equal(sha256(served), commit.updateHash))
+    return { verdict: 'unavailable', reason: 'served update does not have the committed hash' };
+  const decoded = decodeUpdate(served, task.runner.parameterBytes / 4);
+  // Bytes of this hash that no final state encodes to: a judge finds the same by J-6.
+  if (!decoded.ok) return { verdict: 'invalid', step: STRUCTURE_STEP, reason: decoded.message };
+  if (decoded.value.codec !== task.rules.codec)
+    return { verdict: 'invalid', step: STRUCTURE_STEP, reason: 'update is of another codec' };
+  return { verdict: 'passed' };
+}
+
+async function executeSample(
+  task: SlotTask,
+  walk: Walk,
+  { sample, salt }: Pick<AuditOptions, 'sample' | 'salt'>,
+): Promise<Exclude<AuditVerdict, { verdict: 'passed' }>> {
   const digests: Uint8Array[] = [];
-  const walk = createWalk(task, structure.leaves, options);
   for (const step of sample) {
-    check(Number.isInteger(step) && step >= 0 && step < task.rules.steps, 'auditCommit: sampled step out of range');
+    check(Number.isInteger(step) && step >= 0 && step < task.rules.steps, 'audit: sampled step out of range');
     const refusal = (await walk.reach(step)) ?? (await walk.advance());
     if (refusal !== null) return refusal;
     digests.push(u32be(step), taggedHash('audit-interior', salt, task.runner.gradients));
   }
-  const refusal = await checkUpdate(task, commit, walk, options);
-  return refusal ?? { verdict: 'valid', digest: taggedHash('audit-digest', salt, ...digests) };
+  return { verdict: 'valid', digest: taggedHash('audit-digest', salt, ...digests) };
 }
 
 /** Judges one accusation: the accused step, or with {@link STRUCTURE_STEP} the commitment's structure and update. */

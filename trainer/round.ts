@@ -16,6 +16,7 @@ import {
   traceRoot,
 } from './leaf.ts';
 import { type SlotTask, type StepFailure, breathe, executeStep, stepData } from './replay.ts';
+import { plainRootHasher } from './root-hasher.ts';
 import type { RoundStore } from './round-store.ts';
 import { NO_RESIDUAL, roundUpdate } from './residual.ts';
 import { startFromBase } from './step-runner.ts';
@@ -30,6 +31,8 @@ type StepReport = Readonly<{
 }>;
 
 export type RoundOptions = Readonly<{
+  /** Step whose result is knowingly made wrong, for a canary; the steps after it train on from there. */
+  canaryStep?: number;
   store?: RoundStore;
   /** Residual bytes the trainer's previous accepted claim left; zeros when left out. */
   residual?: Uint8Array | null;
@@ -68,7 +71,7 @@ export async function runLearningRound(task: SlotTask, options: RoundOptions = {
     if (options.signal?.aborted === true) return { ok: false, reason: 'aborted', step };
     const outcome = executeStep(task, step);
     if (!outcome.ok) return { ok: false, reason: outcome.reason, step, failure: outcome };
-    leaves.push(outcome.leaf);
+    leaves.push(step === options.canaryStep ? spoil(task, outcome.leaf) : outcome.leaf);
     options.store?.save(leaves, runner.state, step === rules.steps - 1);
     options.onStep?.({
       step,
@@ -88,6 +91,12 @@ export async function runLearningRound(task: SlotTask, options: RoundOptions = {
   const { bytes, residual, residualRoot } = update;
   const commit = commitTo(task, complete, bytes, residualRoot);
   return { ok: true, commit, leaves: complete, update: bytes, residual, finalState, resumedAt };
+}
+
+/** Makes a step false in its smallest part: the last bit of one parameter. The leaf is that of the changed state. */
+function spoil({ runner, hasher = plainRootHasher }: SlotTask, leaf: StepLeaf): StepLeaf {
+  runner.state[0] = (runner.state[0] as number) ^ 1;
+  return { ...leaf, stateRoot: hasher.root(runner.state) };
 }
 
 /** The commitment to a trace and an update: everything in it follows from them and the round. */

@@ -9,7 +9,7 @@ import { startWallet } from '/wallet.js';
 const FAST_MS = 2000;
 const SLOW_MS = 6000;
 
-const STATES = { accepted: 'good', finalised: 'good', rejected: 'bad', slashed: 'bad', absent: 'warn' };
+const STATES = { accepted: 'good', canary: 'good', finalised: 'good', rejected: 'bad', slashed: 'bad', absent: 'warn' };
 const VERDICTS = { valid: 'good', invalid: 'bad', unavailable: 'warn' };
 
 function showStatus(status) {

@@ -2,7 +2,7 @@
 // Owns the versioned set of authorities and its changes by vote. Consensus and LearningRounds read it.
 pragma solidity 0.8.37;
 
-import {MAX_AUTHORITIES} from "./Protocol.sol";
+import {EVIDENCE, MAX_AUTHORITIES, NotAllowed} from "./Protocol.sol";
 
 /// @title Authorities: who finalises blocks and audits training
 /// @notice Every version of the set is kept, since masks of older rounds and certificates name members by index.
@@ -42,11 +42,15 @@ contract Authorities {
     mapping(uint64 version => mapping(address account => uint256)) private seats;
     mapping(address account => bytes) private keys;
     Proposal[] private proposals;
+    /// @notice First block of the set that an account was last removed by; 0 for none. Its bond is unbonding from then on.
+    mapping(address account => uint64) public leftBlock;
 
     /// @notice A version of the set was decided and acts from `activeFrom`.
     event SetDecided(uint64 indexed version, uint64 activeFrom, address[] accounts);
     event Proposed(uint256 indexed proposal, address indexed by, bool add, address indexed account, bytes publicKey);
     event Voted(uint256 indexed proposal, address indexed by);
+    /// @notice A member was removed for proven double signing.
+    event Expelled(address indexed account);
 
     error NotAuthority(address caller);
     error AlreadyVoted(address caller);
@@ -95,20 +99,33 @@ contract Authorities {
         emit Voted(number, msg.sender);
         if (_count(proposal.votes) < quorumOf(version)) return;
         proposal.closed = true;
-        _decide(version, proposal);
+        _decide(version, proposal.add, proposal.account, proposal.publicKey);
     }
 
-    function _decide(uint64 version, Proposal storage proposal) private {
+    /// @notice Removes a member, without a vote and as soon as a vote would. Only the evidence contract.
+    /// @return removed False when the account is no member, or the set would fall below the least: nothing changes then.
+    /// While a decided set waits to act this reverts; the evidence can be sent again.
+    function expel(address account) external returns (bool removed) {
+        if (msg.sender != EVIDENCE) revert NotAllowed(msg.sender);
+        uint64 version = _changeable();
+        if (seats[version][account] == 0 || sets[version].accounts.length <= LEAST) return false;
+        emit Expelled(account);
+        _decide(version, false, account, "");
+        return true;
+    }
+
+    function _decide(uint64 version, bool add, address subject, bytes memory publicKey) private {
         address[] storage old = sets[version].accounts;
         uint256 length = old.length;
         uint64 next = version + 1;
-        if (proposal.add ? length == MAX_AUTHORITIES : length <= LEAST) revert SetOutOfRange(length);
+        if (add ? length == MAX_AUTHORITIES : length <= LEAST) revert SetOutOfRange(length);
         for (uint256 i; i < length; ++i) {
             address account = old[i];
-            if (proposal.add || account != proposal.account) _seat(next, account);
+            if (add || account != subject) _seat(next, account);
         }
-        if (proposal.add) _admit(next, proposal.account, proposal.publicKey);
         uint64 from = uint64(block.number) + ACTIVATION_BLOCKS;
+        if (add) _admit(next, subject, publicKey);
+        else leftBlock[subject] = from;
         sets[next].activeFrom = from;
         latest = next;
         emit SetDecided(next, from, sets[next].accounts);

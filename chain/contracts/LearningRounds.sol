@@ -5,8 +5,11 @@ pragma solidity 0.8.37;
 import {
     AUTHORITIES,
     BASIS_POINTS,
+    BONDS,
+    CHALLENGES,
     ClaimStatus,
     IAuthorities,
+    IBonds,
     IRewards,
     ITrainers,
     MAX_AUTHORITIES,
@@ -25,10 +28,12 @@ contract LearningRounds is RoundAudit {
         address trainer;
         uint8 capacity;
         ClaimStatus status;
+        uint16 auditRateBps;
     }
 
-    /// @dev Seats paid, or disputes expired, in one block: bounds the work of onBlock.
+    /// @dev Seats paid in one block, and claims rejected in one: bounds the work of onBlock.
     uint256 private constant WORK_PER_BLOCK = 48;
+    uint256 private constant REJECTED_PER_BLOCK = 24;
     /// @dev A round this small is settled and followed by the next roster in one block.
     uint256 private constant SMALL_ROUND = 32;
 
@@ -50,6 +55,8 @@ contract LearningRounds is RoundAudit {
         else if (phase == Phase.Frozen) _open(round);
         else if (phase == Phase.Training) _tickTraining(round);
         else if (phase == Phase.Auditing) _tickAuditing(round);
+        else if (phase == Phase.Revealing) _tickRevealing(round);
+        else if (phase == Phase.Judging) _tickJudging(round);
         else if (phase == Phase.Attesting) _tickAttesting(round);
         else if (phase == Phase.Settling) _settle(round);
     }
@@ -57,7 +64,9 @@ contract LearningRounds is RoundAudit {
     function _freeze() private {
         if (ITrainers(TRAINERS).activeCount() < rules.minTrainers) return;
         uint64 number = roundCount++;
-        (address[] memory trainers, uint8[] memory capacities) = ITrainers(TRAINERS).freeze(number, rules.maxTrainers);
+        (address[] memory trainers, uint8[] memory capacities, uint256[] memory security) =
+            ITrainers(TRAINERS).freeze(number, rules.maxTrainers);
+        uint16[] memory rates = new uint16[](trainers.length);
         uint256 ring = number % KEPT_ROUNDS;
         delete rounds[ring];
         Round storage round = rounds[ring];
@@ -73,9 +82,22 @@ contract LearningRounds is RoundAudit {
             claim.capacity = capacities[i];
             claim.status = ClaimStatus.Awaited;
             claim.openDisputes = 0;
+            claim.ripe = 0;
+            rates[i] = _auditRate(capacities[i], security[i]);
+            claim.auditRateBps = rates[i];
             claim.committedBlock = 0;
         }
-        emit RosterFrozen(number, trainers, capacities);
+        emit RosterFrozen(number, trainers, capacities, rates);
+    }
+
+    /// @dev The more a trainer would lose, the more rarely its claims are executed: 2 x cost / (stake + unvested + pay).
+    function _auditRate(uint256 capacity, uint256 securityGwei) private view returns (uint16) {
+        uint256 pay = capacity * rules.steps * rules.batch * rules.sequenceLength * rules.rewardPerTokenGwei
+            * rules.trainerShareBps / BASIS_POINTS;
+        uint256 atStake = securityGwei + pay;
+        uint256 rate = atStake == 0 ? BASIS_POINTS : 2 * pay * rules.auditCostBps / atStake;
+        if (rate < rules.auditFloorBps) return rules.auditFloorBps;
+        return uint16(rate < BASIS_POINTS ? rate : BASIS_POINTS);
     }
 
     /// @dev A later block than the freeze, so nobody in the roster knew the seed when it was frozen.
@@ -94,42 +116,50 @@ contract LearningRounds is RoundAudit {
     }
 
     function _tickTraining(Round storage round) private {
-        _expireDisputes(round);
         if (block.number < round.deadline) return;
         for (uint256 i; i < round.rosterSize; ++i) {
             Claim storage claim = _claim(round, i);
             if (claim.status == ClaimStatus.Awaited) _setDecided(round, claim, ClaimStatus.Missed);
         }
-        _enterAuditing(round);
+        if (round.committed == 0) _close(round);
+        else _enterAuditing(round);
     }
 
     function _tickAuditing(Round storage round) private {
-        _expireDisputes(round);
-        if (round.undecided != 0 && block.number >= round.deadline) {
-            for (uint256 i; i < round.rosterSize; ++i) {
-                Claim storage claim = _claim(round, i);
-                if (claim.status == ClaimStatus.Committed) _setDecided(round, claim, ClaimStatus.Unresolved);
-            }
-        }
-        _close(round);
+        if (block.number >= round.deadline) _enterRevealing(round);
     }
 
-    /// @dev Disputes are listed in order of deadline, so the walk stops at the first that still runs.
-    function _expireDisputes(Round storage round) private {
-        Dispute[] storage list = disputes[round.number];
-        uint256 next = round.disputeCursor;
-        uint256 end = list.length;
-        if (next == end) return;
-        if (end > next + WORK_PER_BLOCK) end = next + WORK_PER_BLOCK;
-        for (; next < end; ++next) {
-            Dispute storage dispute = list[next];
-            if (dispute.state != DisputeState.Open) continue;
-            Claim storage claim = _claim(round, dispute.seat);
-            if (claim.status != ClaimStatus.Disputed) continue;
-            if (block.number < dispute.deadline) break;
-            _leaveUndecided(round, claim, dispute);
+    /// @dev At the start of a block only, so that a canary opened in the block of the last reveal is never late; and not
+    /// before `canaryBlocks` whole blocks have passed.
+    function _tickRevealing(Round storage round) private {
+        uint64 entered = round.deadline - rules.revealBlocks;
+        bool complete = round.revealed == round.sealed_ && block.number > entered + rules.canaryBlocks;
+        if (!complete && block.number < round.deadline) return;
+        round.revealedBlock = uint64(block.number);
+        uint256 quorum = _quorum(round);
+        for (uint256 i; i < round.rosterSize; ++i) {
+            Claim storage claim = _claim(round, i);
+            if (claim.status != ClaimStatus.Committed) continue;
+            if (claim.openDisputes != 0) claim.status = ClaimStatus.Disputed;
+            else _decide(round, claim, quorum);
         }
-        round.disputeCursor = uint32(next);
+        if (round.undecided != 0) _enter(round, Phase.Judging, uint64(block.number) + rules.disputeBlocks);
+        else _close(round);
+    }
+
+    /// @dev Upholds what a quorum of reveals found by itself; at the deadline gives up what no quorum judged.
+    function _tickJudging(Round storage round) private {
+        bool over = block.number >= round.deadline;
+        uint256 done;
+        for (uint256 i; i < round.rosterSize && done < REJECTED_PER_BLOCK; ++i) {
+            Claim storage claim = _claim(round, i);
+            if (claim.status != ClaimStatus.Disputed) continue;
+            if (claim.ripe != 0) _uphold(round, claim, disputes[round.number][claim.ripe - 1]);
+            else if (over) _setDecided(round, claim, ClaimStatus.Unresolved);
+            else continue;
+            ++done;
+        }
+        _close(round);
     }
 
     function _tickAttesting(Round storage round) private {
@@ -146,12 +176,12 @@ contract LearningRounds is RoundAudit {
         Round storage round = _current(number);
         if (round.phase != Phase.Attesting) revert WrongPhase(round.phase);
         if (block.number >= round.deadline) revert DeadlinePassed(round.deadline);
-        uint128 bit = _authorityBit(round);
+        (uint128 bit,) = _authorityOf(round);
         if (round.attested & bit != 0) revert AlreadyGiven(msg.sender);
         if (modelRoot == 0) revert EmptyHash();
         if (heldOutMicroNats > MOST_LOSS) revert LossOutOfRange(heldOutMicroNats);
         round.attested |= bit;
-        bytes32 key = keccak256(abi.encode(modelRoot, heldOutMicroNats, checkpoint));
+        bytes32 key = keccak256(abi.encode(round.attempt, modelRoot, heldOutMicroNats, checkpoint));
         uint128 tally = tallies[number][key] | bit;
         emit Attested(number, msg.sender, modelRoot, heldOutMicroNats, checkpoint);
         if (_bits(tally) < _quorum(round)) {
@@ -160,6 +190,33 @@ contract LearningRounds is RoundAudit {
         }
         delete tallies[number][key];
         _finalise(round, modelRoot, heldOutMicroNats, checkpoint);
+    }
+
+    /// @notice Takes an accepted claim back that the referee found false. Only the contract of challenges.
+    /// @return rejected False when the round is not the running one, or its claim is not accepted or was paid already.
+    /// In attesting, the attestations made so far no longer count: they were of a sum with that claim.
+    function rejectByReferee(uint64 number, address trainer) external returns (bool rejected) {
+        if (msg.sender != CHALLENGES) revert NotAllowed(msg.sender);
+        if (number + 1 != roundCount) return false;
+        Round storage round = rounds[number % KEPT_ROUNDS];
+        (uint64 roundPlusOne, uint8 seat) = ITrainers(TRAINERS).seatOf(trainer);
+        Claim storage claim = _claim(round, seat);
+        if (roundPlusOne != number + 1 || claim.status != ClaimStatus.Accepted) return false;
+        // Once pay is being given out its shares are fixed.
+        if (round.phase == Phase.Done || (round.cursor != 0 && round.cursor > seat)) return false;
+        claim.status = ClaimStatus.Rejected;
+        if (round.cursor == 0) {
+            --round.accepted;
+            round.acceptedCapacity -= claim.capacity;
+        }
+        emit ClaimRejectedByReferee(number, trainer, round.attempt + 1);
+        emit ClaimDecided(number, trainer, ClaimStatus.Rejected);
+        if (round.phase == Phase.Attesting) {
+            ++round.attempt;
+            round.attested = 0;
+            _close(round);
+        }
+        return true;
     }
 
     /// @dev Held-out loss gates and never pays: a rise beyond the gate keeps the base, the work is paid either way.
@@ -197,8 +254,9 @@ contract LearningRounds is RoundAudit {
     }
 
     function _fixEmission(Round storage round) private {
-        if (round.accepted == 0) return;
-        uint256 tokens = uint256(round.acceptedCapacity) * rules.steps * rules.batch * rules.sequenceLength;
+        uint256 capacity = _paidCapacity(round);
+        if (capacity == 0) return;
+        uint256 tokens = capacity * rules.steps * rules.batch * rules.sequenceLength;
         uint256 emission = tokens * rules.rewardPerTokenGwei;
         uint256 halvings = paidRounds / rules.halvingRounds;
         uint256 cap = halvings < 64 ? rules.roundCapGwei >> halvings : 0;
@@ -206,12 +264,19 @@ contract LearningRounds is RoundAudit {
         ++paidRounds;
     }
 
+    /// @dev Canaries are work too, though no part of the sum.
+    function _paidCapacity(Round storage round) private view returns (uint256) {
+        return uint256(round.acceptedCapacity) + round.canaryCapacity;
+    }
+
     function _settleSeat(Round storage round, Claim storage claim) private {
         Outcome outcome = _outcome(round, claim);
         uint256 pay;
         if (outcome == Outcome.Accepted) {
-            uint256 share = (uint256(round.emissionGwei) * rules.trainerShareBps) / BASIS_POINTS;
-            pay = (share * claim.capacity) / round.acceptedCapacity;
+            uint256 part = (uint256(round.emissionGwei) * claim.capacity) / _paidCapacity(round);
+            uint256 shares = rules.trainerShareBps;
+            if (claim.status == ClaimStatus.Canary) shares += rules.canaryShareBps;
+            pay = (part * shares) / BASIS_POINTS;
         }
         uint256 released = ITrainers(TRAINERS).settle(round.number, claim.trainer, outcome, pay);
         if (released != 0) IRewards(REWARDS).append(claim.trainer, released, Reason.Training);
@@ -219,38 +284,53 @@ contract LearningRounds is RoundAudit {
 
     function _outcome(Round storage round, Claim storage claim) private view returns (Outcome) {
         ClaimStatus status = claim.status;
-        if (status == ClaimStatus.Accepted) return Outcome.Accepted;
+        if (status == ClaimStatus.Accepted || status == ClaimStatus.Canary) return Outcome.Accepted;
         if (status == ClaimStatus.Rejected) return Outcome.Rejected;
         if (status == ClaimStatus.Missed) return Outcome.Missed;
         bool stalled = _bits(claim.unavailable) > _setSize(round) - _quorum(round);
         return stalled ? Outcome.Stalled : Outcome.Unresolved;
     }
 
-    /// @dev The auditors' share, by the number of claims each was right about; authorities `from` to `to` of it.
+    /// @dev The auditors' share, by what each found right: an executed verdict counts `auditWeight`, a claim passed by lot
+    /// counts one. Authorities `from` to `to` of it; one without its bond gets nothing.
     function _settleAuthorities(Round storage round, uint256 from, uint256 to) private {
         uint256 share = (uint256(round.emissionGwei) * rules.auditorShareBps) / BASIS_POINTS;
         if (share == 0) return;
         uint256[MAX_AUTHORITIES] memory weights;
         uint256 total;
-        uint256 excluded = round.penalised;
+        uint256 counted = ~uint256(round.penalised);
+        uint256 weight = rules.auditWeight;
         for (uint256 i; i < round.rosterSize; ++i) {
-            Claim storage claim = _claim(round, i);
-            uint256 right = claim.status == ClaimStatus.Accepted
-                ? claim.valid
-                : claim.status == ClaimStatus.Rejected ? claim.winners : 0;
-            right &= ~excluded;
-            for (uint256 a; right != 0; (right >>= 1, ++a)) {
-                if (right & 1 == 0) continue;
-                ++weights[a];
-                ++total;
-            }
+            (uint256 executed, uint256 passed) = _right(_claim(round, i));
+            total += _add(weights, executed & counted, weight) + _add(weights, passed & counted, 1);
         }
         if (total == 0) return;
         for (uint256 a = from; a < to; ++a) {
             uint256 pay = (share * weights[a]) / total;
             if (pay == 0) continue;
             address authority = IAuthorities(AUTHORITIES).member(round.setVersion, a);
+            if (!IBonds(BONDS).bonded(authority)) continue;
             IRewards(REWARDS).append(authority, pay, Reason.Auditing);
+        }
+    }
+
+    /// @dev Masks of the authorities that were right about a claim: by execution, and by passing it.
+    function _right(Claim storage claim) private view returns (uint256 executed, uint256 passed) {
+        ClaimStatus status = claim.status;
+        if (status == ClaimStatus.Accepted) return (claim.valid, claim.passed);
+        if (status == ClaimStatus.Canary) return (claim.valid | claim.invalid, claim.passed);
+        if (status == ClaimStatus.Rejected) return (claim.winners, 0);
+    }
+
+    function _add(uint256[MAX_AUTHORITIES] memory weights, uint256 mask, uint256 weight)
+        private
+        pure
+        returns (uint256 sum)
+    {
+        for (uint256 a; mask != 0; (mask >>= 1, ++a)) {
+            if (mask & 1 == 0) continue;
+            weights[a] += weight;
+            sum += weight;
         }
     }
 
@@ -276,7 +356,7 @@ contract LearningRounds is RoundAudit {
         roster = new RosterEntry[](record.rosterSize);
         for (uint256 i; i < roster.length; ++i) {
             Claim storage claim = claims[number % KEPT_ROUNDS][i];
-            roster[i] = RosterEntry(claim.trainer, claim.capacity, claim.status);
+            roster[i] = RosterEntry(claim.trainer, claim.capacity, claim.status, claim.auditRateBps);
         }
     }
 
@@ -292,9 +372,32 @@ contract LearningRounds is RoundAudit {
         if (seat == size) revert NotInRoster(trainer);
         claim = _claim(round, seat);
         if (claim.committedBlock == 0) {
-            claim = Claim(trainer, claim.capacity, claim.status, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+            Claim memory blank;
+            (blank.trainer, blank.capacity, blank.status) = (trainer, claim.capacity, claim.status);
+            blank.auditRateBps = claim.auditRateBps;
+            claim = blank;
         }
         list = _disputesOf(number, seat, claim.status);
+    }
+
+    /// @notice What an authority revealed about a seat of a round that is kept: 1 VALID, 2 INVALID, 3 UNAVAILABLE, 4 PASSED,
+    /// 0 nothing. `revealedBlock` is 0 while the reveals go on.
+    function entryOf(uint64 number, address authority, uint8 seat)
+        external
+        view
+        returns (uint64 setVersion, uint64 revealedBlock, uint8 kind, ClaimStatus status)
+    {
+        Round storage round = _kept(number);
+        (setVersion, revealedBlock) = (round.setVersion, round.revealedBlock);
+        uint256 indexPlusOne = IAuthorities(AUTHORITIES).seat(setVersion, authority);
+        if (indexPlusOne == 0 || seat >= round.rosterSize) return (setVersion, revealedBlock, 0, status);
+        uint256 bit = 1 << (indexPlusOne - 1);
+        Claim storage claim = _claim(round, seat);
+        status = claim.status;
+        if (claim.committedBlock == 0 || round.revealed & bit == 0) kind = 0;
+        else if (claim.valid & bit != 0) kind = VALID;
+        else if (claim.passed & bit != 0) kind = PASSED;
+        else kind = claim.invalid & bit != 0 ? INVALID : UNAVAILABLE;
     }
 
     function _disputesOf(uint64 number, uint256 seat, ClaimStatus status) private view returns (Dispute[] memory list) {
@@ -306,7 +409,8 @@ contract LearningRounds is RoundAudit {
             if (all[--i].seat != seat) continue;
             list[--count] = all[i];
             // Open disputes of a decided claim fell away with it.
-            if (status != ClaimStatus.Disputed && list[count].state == DisputeState.Open) {
+            bool undecided = status == ClaimStatus.Disputed || status == ClaimStatus.Committed;
+            if (!undecided && list[count].state == DisputeState.Open) {
                 list[count].state = DisputeState.Undecided;
             }
         }

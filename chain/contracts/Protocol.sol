@@ -10,6 +10,9 @@ address constant AUTHORITIES = address(uint160(0x00504f4c00000000000000000000000
 address constant TRAINERS = address(uint160(0x00504f4c0000000000000000000000000000000002));
 address constant LEARNING_ROUNDS = address(uint160(0x00504f4c0000000000000000000000000000000003));
 address constant REWARDS = address(uint160(0x00504f4c0000000000000000000000000000000004));
+address constant BONDS = address(uint160(0x00504f4c0000000000000000000000000000000005));
+address constant CHALLENGES = address(uint160(0x00504f4c0000000000000000000000000000000006));
+address constant EVIDENCE = address(uint160(0x00504f4c0000000000000000000000000000000007));
 
 /// @dev Hard bounds of every loop. Masks of authorities are 128 bits wide.
 uint256 constant MAX_AUTHORITIES = 100;
@@ -27,7 +30,8 @@ enum ClaimStatus {
     Accepted,
     Rejected,
     Unresolved,
-    Missed
+    Missed,
+    Canary
 }
 
 /// @notice What a round did to a trainer's record. `Stalled`: unresolved because its data could not be had.
@@ -51,21 +55,39 @@ interface IAuthorities {
     function seat(uint64 version, address account) external view returns (uint256 indexPlusOne);
     function member(uint64 version, uint256 index) external view returns (address);
     function quorumOf(uint64 version) external view returns (uint256);
+    function latestVersion() external view returns (uint64);
+    function leftBlock(address account) external view returns (uint64);
 }
 
 interface ITrainers {
     function activeCount() external view returns (uint256);
     function freeze(uint64 round, uint256 most)
         external
-        returns (address[] memory trainers, uint8[] memory capacities);
+        returns (address[] memory trainers, uint8[] memory capacities, uint256[] memory securityGwei);
     function seatOf(address trainer) external view returns (uint64 roundPlusOne, uint8 seat);
     function settle(uint64 round, address trainer, Outcome outcome, uint256 payGwei) external returns (uint256 releasedGwei);
     function release(address trainer) external returns (uint256 releasedGwei);
     function finishRound(uint64 round) external;
     function slash(uint64 round, address trainer, address accuser) external;
+    function canaryLayerOf(address trainer, uint64 round) external view returns (bytes32 layerHash);
+    function renewCanaryLayer(address trainer, bytes32 layerHash) external;
 }
 
 interface IRewards {
     function append(address recipient, uint256 amountGwei, Reason reason) external;
     function burn() external payable;
+}
+
+interface IBonds {
+    function bonded(address authority) external view returns (bool);
+    function slash(address authority, uint16 bps, address beneficiary) external;
+}
+
+/// @dev What an authority said about a claim, as the trials of Bonds read it.
+interface ILearningRounds {
+    function entryOf(uint64 round, address authority, uint8 seat)
+        external
+        view
+        returns (uint64 setVersion, uint64 revealedBlock, uint8 kind, ClaimStatus status);
+    function rejectByReferee(uint64 round, address trainer) external returns (bool rejected);
 }

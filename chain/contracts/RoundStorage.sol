@@ -11,6 +11,8 @@ abstract contract RoundStorage {
         Frozen,
         Training,
         Auditing,
+        Revealing,
+        Judging,
         Attesting,
         Settling,
         Done
@@ -37,7 +39,8 @@ abstract contract RoundStorage {
         uint16 maxTrainers;
         uint32 trainBlocks;
         uint32 auditBlocks;
-        uint32 challengeBlocks;
+        uint32 revealBlocks;
+        uint32 canaryBlocks;
         uint32 disputeBlocks;
         uint32 attestBlocks;
         uint32 steps;
@@ -55,6 +58,13 @@ abstract contract RoundStorage {
         uint32 clipBps;
         uint16 trainerShareBps;
         uint16 auditorShareBps;
+        uint16 canaryShareBps;
+        uint16 canaryBps;
+        uint16 auditFloorBps;
+        uint16 auditCostBps;
+        uint16 deepReplayBps;
+        uint16 recheckBps;
+        uint16 auditWeight;
         uint32 halvingRounds;
         uint64 gateMicroNats;
         uint64 maxUpdateBytes;
@@ -91,20 +101,24 @@ abstract contract RoundStorage {
         uint8 undecided;
         uint8 accepted;
         uint16 acceptedCapacity;
-        uint16 verdicts;
+        uint16 canaryCapacity;
         uint16 cursor;
+        /// @dev Counts rejections by the referee after acceptance: attestations made before one do not count.
+        uint8 attempt;
         uint64 deadline;
-        uint32 disputeCursor;
         uint64 setVersion;
         uint64 frozenBlock;
         uint64 openedBlock;
-        /// @dev Block in which the last claim was decided; the challenge window runs from it.
-        uint64 decidedBlock;
+        /// @dev Block in which the reveals ended, 0 before: the time to accuse an authority runs from it.
+        uint64 revealedBlock;
         uint64 dataStart;
         uint32 baseVersion;
         bytes32 seed;
         bytes32 baseRoot;
-        /// @dev Bit i: authority i attested.
+        /// @dev Bit i: authority i committed its verdicts, and revealed them.
+        uint128 sealed_;
+        uint128 revealed;
+        /// @dev Bit i: authority i attested in this attempt.
         uint128 attested;
         uint128 emissionGwei;
         /// @dev Bit i: authority i lost a dispute, so it earns nothing in this round.
@@ -116,23 +130,28 @@ abstract contract RoundStorage {
         uint8 capacity;
         ClaimStatus status;
         uint8 openDisputes;
+        uint16 auditRateBps;
+        /// @dev Number plus one of the dispute that a quorum of reveals decided already; it is upheld when the reveals ended.
+        uint32 ripe;
         uint64 committedBlock;
-        uint128 valid;
-        uint128 invalid;
-        uint128 unavailable;
         uint64 updateSize;
         /// @dev Authorities that were right about a rejected claim.
         uint128 winners;
+        uint128 valid;
+        uint128 passed;
+        uint128 invalid;
+        uint128 unavailable;
         bytes32 traceRoot;
         bytes32 gradChainHead;
         bytes32 finalStateRoot;
         bytes32 updateHash;
+        bytes32 residualRoot;
+        bytes32 canaryHash;
     }
 
     struct Dispute {
         uint32 step;
         address accuser;
-        uint64 deadline;
         DisputeState state;
         uint8 seat;
         uint128 invalid;
@@ -160,8 +179,10 @@ abstract contract RoundStorage {
     mapping(uint64 round => Dispute[]) internal disputes;
     mapping(uint64 round => mapping(uint256 seatAndStep => uint256 indexPlusOne)) internal disputeIndex;
     mapping(uint64 round => mapping(bytes32 attestation => uint128 mask)) internal tallies;
+    // Hashes of verdicts by authority index, in the ring: `sealed_` says which are of this round.
+    mapping(uint256 ring => mapping(uint256 authority => bytes32)) internal seals;
 
-    event RosterFrozen(uint64 indexed round, address[] trainers, uint8[] capacities);
+    event RosterFrozen(uint64 indexed round, address[] trainers, uint8[] capacities, uint16[] auditRatesBps);
     event RoundOpened(
         uint64 indexed round, bytes32 seed, bytes32 baseRoot, uint32 baseVersion, uint64 dataStart, uint64 deadline
     );
@@ -174,22 +195,19 @@ abstract contract RoundStorage {
         bytes32 gradChainHead,
         bytes32 finalStateRoot,
         bytes32 updateHash,
+        bytes32 residualRoot,
+        bytes32 canaryHash,
         uint64 updateSize,
         bytes32 kernelSpec,
         bytes32 programHash,
         bytes leaves
     );
-    event VerdictGiven(
-        uint64 indexed round,
-        address indexed trainer,
-        address indexed authority,
-        uint8 verdict,
-        uint32 step,
-        bytes32 digest
-    );
-    event DisputeOpened(
-        uint64 indexed round, address indexed trainer, address indexed accuser, uint32 step, uint64 deadline
-    );
+    event VerdictsSealed(uint64 indexed round, address indexed authority, bytes32 hash);
+    /// @notice One record of 38 bytes for each claim: seat u8, kind u8, step u32, digest 32. The proof is that of the draw.
+    event VerdictsRevealed(uint64 indexed round, address indexed authority, bytes entries, bytes vrfProof);
+    event CanaryOpened(uint64 indexed round, address indexed trainer, uint32 step, bytes32 layer);
+    event ClaimRejectedByReferee(uint64 indexed round, address indexed trainer, uint8 attempt);
+    event DisputeOpened(uint64 indexed round, address indexed trainer, address indexed accuser, uint32 step);
     event Judged(
         uint64 indexed round, address indexed trainer, address indexed authority, uint32 step, bool invalid
     );
@@ -224,6 +242,15 @@ abstract contract RoundStorage {
     error LossOutOfRange(uint64 heldOutMicroNats);
     error VerdictUnknown(uint8 verdict);
     error StepOutOfRange(uint32 step);
+    error NotSealed(address authority);
+    error SealMismatch(bytes32 hash);
+    error EntriesLength(uint256 length, uint256 expected);
+    error EntryMisplaced(uint8 seat);
+    error DigestUnfit(uint8 seat);
+    error ProofLength(uint256 length);
+    error LayerUnknown(bytes32 layerHash);
+    error TicketNotOwned(bytes32 ticket);
+    error CanaryMismatch(bytes32 canaryHash);
     error AlreadyGiven(address authority);
     error NoOpenDispute(uint32 step);
     error RoundForgotten(uint64 round);
@@ -244,11 +271,12 @@ abstract contract RoundStorage {
         return claims[round.number % KEPT_ROUNDS][seat];
     }
 
-    /// @dev Mask with the caller's bit in the round's set of authorities.
-    function _authorityBit(Round storage round) internal view returns (uint128) {
+    /// @dev The caller's index in the round's set of authorities, and the mask with its bit.
+    function _authorityOf(Round storage round) internal view returns (uint128 bit, uint256 index) {
         uint256 indexPlusOne = IAuthorities(AUTHORITIES).seat(round.setVersion, msg.sender);
         if (indexPlusOne == 0) revert NotAuthority(msg.sender);
-        return uint128(1 << (indexPlusOne - 1));
+        index = indexPlusOne - 1;
+        bit = uint128(1 << index);
     }
 
     function _quorum(Round storage round) internal view returns (uint256) {

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 
 import {
     BASIS_POINTS,
+    CHALLENGES,
     IRewards,
     LEARNING_ROUNDS,
     MAX_CAPACITY,
@@ -48,6 +49,10 @@ contract Trainers {
         uint32 rejected;
         uint32 unresolved;
         uint32 missed;
+        /// @dev First round that `nextLayer` counts for; `layer` counts before.
+        uint64 layerFrom;
+        bytes32 layer;
+        bytes32 nextLayer;
     }
 
     struct TrainerView {
@@ -64,6 +69,7 @@ contract Trainers {
         uint32 unresolved;
         uint32 missed;
         uint8 misses;
+        bytes32 canaryLayer;
     }
 
     /// @dev Rounds of vesting that one call catches up with; the rest waits for the next call.
@@ -96,6 +102,7 @@ contract Trainers {
         uint256 forfeitedGwei
     );
     event CreditClaimed(address indexed account, uint256 amountWei);
+    event CanaryLayerSet(address indexed trainer, bytes32 layerHash, uint64 fromRound);
 
     error WrongStatus(Status status);
     error CapacityOutOfRange(uint256 capacity);
@@ -142,6 +149,23 @@ contract Trainers {
         emit CapacitySet(msg.sender, capacity);
     }
 
+    /// @notice Sets the hash of the caller's secret canary layer, counted from the next roster on.
+    function setCanaryLayer(bytes32 layerHash) external {
+        _joined();
+        _setLayer(msg.sender, layerHash);
+    }
+
+    /// @notice The layer that follows one just opened.
+    function renewCanaryLayer(address account, bytes32 layerHash) external onlyRounds {
+        _setLayer(account, layerHash);
+    }
+
+    /// @notice Hash of the canary layer that counts for an account in a round; 0 for none. Right for its last round and later.
+    function canaryLayerOf(address account, uint64 round) external view returns (bytes32) {
+        Trainer storage trainer = trainers[account];
+        return round >= trainer.layerFrom ? trainer.nextLayer : trainer.layer;
+    }
+
     /// @notice Ends a pause that missed rounds brought.
     function resume() external {
         Trainer storage trainer = trainers[msg.sender];
@@ -186,16 +210,18 @@ contract Trainers {
     }
 
     /// @notice Takes up to `most` active trainers into a round. With more than fit, the window moves on each round.
+    /// `securityGwei` is what each would lose: stake and unvested pay.
     function freeze(uint64 round, uint256 most)
         external
         onlyRounds
-        returns (address[] memory accounts, uint8[] memory capacities)
+        returns (address[] memory accounts, uint8[] memory capacities, uint256[] memory securityGwei)
     {
         uint256 total = active.length;
         uint256 count = total < most ? total : most;
         uint256 start = total > most ? (uint256(round) * most) % total : 0;
         accounts = new address[](count);
         capacities = new uint8[](count);
+        securityGwei = new uint256[](count);
         for (uint256 i; i < count; ++i) {
             address account = active[(start + i) % total];
             Trainer storage trainer = trainers[account];
@@ -203,6 +229,7 @@ contract Trainers {
             trainer.seat = uint8(i);
             accounts[i] = account;
             capacities[i] = trainer.capacity;
+            securityGwei[i] = trainer.stakeWei / 1 gwei + trainer.unvestedGwei;
         }
     }
 
@@ -243,9 +270,12 @@ contract Trainers {
         settledRounds = round + 1;
     }
 
-    /// @notice Takes a cheat's whole stake and unvested pay: a share is burned, the rest credited to the accuser.
-    function slash(uint64 round, address account, address accuser) external onlyRounds {
+    /// @notice Takes a cheat's whole stake and unvested pay: a share is burned, the rest credited to the accuser. An account
+    /// that was slashed before has nothing left to take.
+    function slash(uint64 round, address account, address accuser) external {
+        if (msg.sender != LEARNING_ROUNDS && msg.sender != CHALLENGES) revert NotAllowed(msg.sender);
         Trainer storage trainer = trainers[account];
+        if (trainer.status == Status.Slashed) return;
         uint256 stake = trainer.stakeWei;
         uint256 forfeited = trainer.unvestedGwei;
         uint256 burned = (stake * rules.burnBps) / BASIS_POINTS;
@@ -322,6 +352,18 @@ contract Trainers {
         totalStake += msg.value;
     }
 
+    /// @dev The layer of the round an account is in, or was in last, stays as it was.
+    function _setLayer(address account, bytes32 layerHash) private {
+        Trainer storage trainer = trainers[account];
+        uint64 from = trainer.lockedRound;
+        if (trainer.layerFrom < from) {
+            trainer.layer = trainer.nextLayer;
+            trainer.layerFrom = from;
+        }
+        trainer.nextLayer = layerHash;
+        emit CanaryLayerSet(account, layerHash, from);
+    }
+
     function _activate(Trainer storage trainer) private {
         trainer.status = Status.Active;
         active.push(msg.sender);
@@ -378,7 +420,8 @@ contract Trainers {
             rejected: t.rejected,
             unresolved: t.unresolved,
             missed: t.missed,
-            misses: t.misses
+            misses: t.misses,
+            canaryLayer: t.nextLayer
         });
     }
 

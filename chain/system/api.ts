@@ -9,6 +9,7 @@ export const AUTHORITIES_ADDRESS: Hex = '0x504f4c0000000000000000000000000000000
 export const TRAINERS_ADDRESS: Hex = '0x504f4c0000000000000000000000000000000002';
 export const LEARNING_ROUNDS_ADDRESS: Hex = '0x504f4c0000000000000000000000000000000003';
 export const REWARDS_ADDRESS: Hex = '0x504f4c0000000000000000000000000000000004';
+export const BONDS_ADDRESS: Hex = '0x504f4c0000000000000000000000000000000005';
 
 /** Most withdrawals in one block (K of the Rewards queue). */
 export const MAX_WITHDRAWALS_PER_BLOCK = 16;
@@ -56,13 +57,32 @@ export type Trainer = Readonly<{
   unresolved: number;
   missed: number;
   consecutiveMisses: number;
+  /** Hash of the secret layer that canaries are drawn by; zero when none was set. */
+  canaryLayer: Hex;
 }>;
 
 /** Where a learning round stands; 'idle' only as the answer when no round was ever frozen. */
-export type RoundPhase = 'idle' | 'frozen' | 'training' | 'auditing' | 'attesting' | 'settling' | 'done';
+export type RoundPhase =
+  | 'idle'
+  | 'frozen'
+  | 'training'
+  | 'auditing'
+  | 'revealing'
+  | 'judging'
+  | 'attesting'
+  | 'settling'
+  | 'done';
 /** How a round ended: base moved, held-out gate kept the base, no claim accepted, no quorum attested. */
 export type RoundOutcome = 'pending' | 'moved' | 'reverted' | 'void' | 'expired';
-export type ClaimStatus = 'awaited' | 'committed' | 'disputed' | 'accepted' | 'rejected' | 'unresolved' | 'missed';
+export type ClaimStatus =
+  | 'awaited'
+  | 'committed'
+  | 'disputed'
+  | 'accepted'
+  | 'rejected'
+  | 'unresolved'
+  | 'missed'
+  | 'canary';
 
 export type CheckpointRef = Readonly<{ blobId: Hex; sha256: Hex; size: bigint }>;
 
@@ -77,7 +97,13 @@ export type ModelRecord = Readonly<{
   checkpoint: CheckpointRef;
 }>;
 
-export type RosterEntry = Readonly<{ trainer: Hex; capacity: number; status: ClaimStatus }>;
+export type RosterEntry = Readonly<{
+  trainer: Hex;
+  capacity: number;
+  status: ClaimStatus;
+  /** Basis points of claims like this one that each authority draws for execution; fixed when the roster froze. */
+  auditRateBps: number;
+}>;
 
 export type RoundRecord = Readonly<{
   round: number;
@@ -100,13 +126,39 @@ export type RoundRecord = Readonly<{
   setVersion: number;
   committedCount: number;
   acceptedCount: number;
-  /** Indexes of the authorities (in that set) that attested. */
+  /** Indexes of the authorities (in that set) that committed their verdicts, revealed them, and attested. */
+  sealed: readonly number[];
+  revealed: readonly number[];
   attested: readonly number[];
+  /** Block in which the reveals ended, 0 before. */
+  revealedBlock: number;
+  /** Counts claims the referee rejected after acceptance: attestations belong to one attempt. */
+  attempt: number;
   emissionGwei: bigint;
 }>;
 
-export type VerdictKind = 'valid' | 'invalid' | 'unavailable';
-export type Verdict = Readonly<{ round: number; trainer: Hex; verdict: VerdictKind; step: number; digest: Hex }>;
+/** `passed`: not drawn, hence not executed. */
+export type VerdictKind = 'valid' | 'invalid' | 'unavailable' | 'passed';
+/** One authority's finding on the claim of a seat; `step` counts only with 'invalid', 'passed' has digest zero. */
+export type VerdictEntry = Readonly<{ seat: number; verdict: VerdictKind; step: number; digest: Hex }>;
+/** What an authority is accused of: a digest no execution gives, a draw its proof does not give, a canary approved. */
+export type AccusationKind = 'digest' | 'draw' | 'canary';
+export type TrialState = 'open' | 'guilty' | 'innocent' | 'undecided';
+export type Trial = Readonly<{
+  trial: number;
+  round: number;
+  seat: number;
+  kind: AccusationKind;
+  accused: Hex;
+  accuser: Hex;
+  setVersion: number;
+  deadline: number;
+  state: TrialState;
+  bondWei: bigint;
+  /** Indexes of the authorities that judged, by finding. */
+  guilty: readonly number[];
+  innocent: readonly number[];
+}>;
 export type Judgement = Readonly<{ round: number; trainer: Hex; step: number; invalid: boolean }>;
 export type Attestation = Readonly<{
   round: number;
@@ -123,6 +175,10 @@ export type Commitment = Readonly<{
   gradChainHead: Hex;
   finalStateRoot: Hex;
   updateHash: Hex;
+  /** State root of the residual kept for the next round; zero when the codec keeps none. */
+  residualRoot: Hex;
+  /** keccak256(abi.encode(round, trainer, step, layer)) of a canary, or a hash that no step and layer open. */
+  canaryHash: Hex;
   updateSize: bigint;
   kernelSpec: Hex;
   programHash: Hex;
@@ -136,7 +192,6 @@ export type DisputeState = 'open' | 'upheld' | 'dismissed' | 'undecided';
 export type Dispute = Readonly<{
   step: number;
   accuser: Hex;
-  deadline: number;
   state: DisputeState;
   /** Authorities that found the step invalid, accusers included, and those that found it valid. */
   invalid: readonly Hex[];
@@ -155,7 +210,11 @@ export type Claim = Readonly<{
   finalStateRoot: Hex;
   updateHash: Hex;
   updateSize: bigint;
+  residualRoot: Hex;
+  canaryHash: Hex;
+  auditRateBps: number;
   valid: readonly Hex[];
+  passed: readonly Hex[];
   invalid: readonly Hex[];
   unavailable: readonly Hex[];
   disputes: readonly Dispute[];
@@ -180,8 +239,9 @@ export type LearningParameters = Readonly<{
   missLimit: number;
   trainBlocks: number;
   auditBlocks: number;
-  /** Blocks after the last claim is decided in which an INVALID still counts. */
-  challengeBlocks: number;
+  revealBlocks: number;
+  /** Whole blocks that reveals last at least, so that a canary can be opened. */
+  canaryBlocks: number;
   disputeBlocks: number;
   attestBlocks: number;
   steps: number;
@@ -207,6 +267,17 @@ export type LearningParameters = Readonly<{
   halvingRounds: number;
   trainerShareBps: number;
   auditorShareBps: number;
+  canaryShareBps: number;
+  canaryBps: number;
+  auditFloorBps: number;
+  auditCostBps: number;
+  deepReplayBps: number;
+  recheckBps: number;
+  /** Weight of an executed verdict against one that was passed, in the auditors' share. */
+  auditWeight: number;
+  authorityBondGwei: bigint;
+  accusationBondGwei: bigint;
+  recheckWindowBlocks: number;
   vestingRounds: number;
   burnBps: number;
   kernelSpec: Hex;
@@ -218,7 +289,7 @@ export type LearningParameters = Readonly<{
   genesisCheckpoint: CheckpointRef;
 }>;
 
-/** Account to put in genesis: nonce 1, balance 0. Storage keys and values are 32 bytes. */
+/** Account to put in genesis: nonce 1; only Bonds has a balance. Storage keys and values are 32 bytes. */
 export type SystemAccount = Readonly<{
   address: Hex;
   nonce: bigint;

@@ -6,7 +6,7 @@ import { type Hex, isHex } from '../../base/bytes.ts';
 import { check } from '../../base/check.ts';
 import { CONTRACTS_FILE_BYTES } from './limits.ts';
 
-export type ContractName = 'Authorities' | 'Trainers' | 'LearningRounds' | 'Rewards';
+export type ContractName = 'Authorities' | 'Trainers' | 'LearningRounds' | 'Rewards' | 'Bonds';
 
 /** A contract as the compiler left it. `storage` names the slots of its state variables. */
 export type CompiledContract = Readonly<{
@@ -26,7 +26,7 @@ export function compiledContracts(): Readonly<Record<ContractName, CompiledContr
     check(size !== undefined, 'system contracts are not compiled: run npm run build');
     check(size <= CONTRACTS_FILE_BYTES, `contracts.json is larger than ${CONTRACTS_FILE_BYTES} bytes`);
     const { contracts } = JSON.parse(readFileSync(path, 'utf8'));
-    for (const name of ['Authorities', 'Trainers', 'LearningRounds', 'Rewards']) {
+    for (const name of ['Authorities', 'Trainers', 'LearningRounds', 'Rewards', 'Bonds']) {
       check(isHex(contracts?.[name]?.runtimeBytecode), `contracts.json: ${name} has no bytecode`);
     }
     loaded = contracts as Readonly<Record<ContractName, CompiledContract>>;

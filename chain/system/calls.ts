@@ -2,10 +2,12 @@
 
 import type { Hex } from '../../base/bytes.ts';
 import { toHex } from '../../base/bytes.ts';
-import { authoritiesAbi, encodeCall, learningRoundsAbi, rewardsAbi, trainersAbi } from './abi.ts';
+import { authoritiesAbi, bondsAbi, encodeCall, learningRoundsAbi, rewardsAbi, trainersAbi } from './abi.ts';
 import {
   AUTHORITIES_ADDRESS,
+  type AccusationKind,
   type Attestation,
+  BONDS_ADDRESS,
   type Commitment,
   type ContractCall,
   type Judgement,
@@ -13,9 +15,8 @@ import {
   LEARNING_ROUNDS_ADDRESS,
   REWARDS_ADDRESS,
   TRAINERS_ADDRESS,
-  type Verdict,
 } from './api.ts';
-import { VERDICT_CODES } from './words.ts';
+import { ACCUSATION_CODES } from './words.ts';
 
 /**
  * Gas limits that suffice whichever turn a call takes: an estimate made before others' transactions can be too low, since the
@@ -23,10 +24,13 @@ import { VERDICT_CODES } from './words.ts';
  */
 export const CALL_GAS = {
   register: 400_000n,
-  verdict: 600_000n,
+  commitVerdicts: 300_000n,
+  openCanary: 400_000n,
   judge: 600_000n,
   attest: 600_000n,
   claimCredit: 200_000n,
+  accuse: 800_000n,
+  judgeAuthority: 400_000n,
 } as const;
 
 /** Gas of a byte of leaves: calldata at its floor price (EIP-7623), the log, and copying. */
@@ -35,6 +39,11 @@ const GAS_PER_LEAF_BYTE = 60;
 /** As {@link CALL_GAS} for a commit, which grows with the steps whose leaves it carries. */
 export function commitGas(steps: number): bigint {
   return BigInt(400_000 + steps * LEAF_BYTES * GAS_PER_LEAF_BYTE);
+}
+
+/** As {@link CALL_GAS} for a reveal: most by far when every claim is accused at a step of its own. */
+export function revealGas(claims: number): bigint {
+  return BigInt(400_000 + claims * 160_000);
 }
 
 function trainersCall(data: Uint8Array, value: bigint = 0n): ContractCall {
@@ -88,12 +97,61 @@ export function commitCall(commitment: Commitment): ContractCall {
   return roundsCall(encodeCall(learningRoundsAbi, 'commit', [BigInt(round), { ...rest, leaves: toHex(leaves) }]));
 }
 
-/** An authority's finding; `step` counts only with 'invalid'. */
-export function verdictCall({ round, trainer, verdict, step, digest }: Verdict): ContractCall {
-  const named = verdict === 'invalid' ? step : 0;
-  return roundsCall(
-    encodeCall(learningRoundsAbi, 'verdict', [BigInt(round), trainer, VERDICT_CODES[verdict], named, digest]),
-  );
+/** An authority's verdicts on all claims of a round, hidden; `hash` is verdictsHash of verdicts.ts. */
+export function commitVerdictsCall(round: number, hash: Hex): ContractCall {
+  return roundsCall(encodeCall(learningRoundsAbi, 'commitVerdicts', [BigInt(round), hash]));
+}
+
+/** Opens the hidden verdicts: encoded entries, nonce and the proof of the draw (81 bytes). */
+export function revealVerdictsCall(round: number, entries: Hex, nonce: Hex, proof: Hex): ContractCall {
+  return roundsCall(encodeCall(learningRoundsAbi, 'revealVerdicts', [BigInt(round), entries, nonce, proof]));
+}
+
+/** Shows that a false step of the sender's own claim was a canary. */
+export function openCanaryCall(round: number, step: number, layer: Hex, nextLayerHash: Hex): ContractCall {
+  return roundsCall(encodeCall(learningRoundsAbi, 'openCanary', [BigInt(round), step, layer, nextLayerHash]));
+}
+
+/** Hash of the secret layer that the sender's canaries are drawn by, from the next roster on. */
+export function setCanaryLayerCall(layerHash: Hex): ContractCall {
+  return trainersCall(encodeCall(trainersAbi, 'setCanaryLayer', [layerHash]));
+}
+
+function bondsCall(data: Uint8Array, value: bigint = 0n): ContractCall {
+  return { to: BONDS_ADDRESS, data, value };
+}
+
+/** Adds to the sender's bond as an authority. */
+export function depositBondCall(wei: bigint): ContractCall {
+  return bondsCall(encodeCall(bondsAbi, 'deposit', []), wei);
+}
+
+export function withdrawBondCall(): ContractCall {
+  return bondsCall(encodeCall(bondsAbi, 'withdraw', []));
+}
+
+/** Accuses an authority of what it revealed about a seat; `bondWei` must be the accusation bond exactly. */
+export function accuseCall(
+  accusation: Readonly<{ round: number; authority: Hex; seat: number; kind: AccusationKind }>,
+  bondWei: bigint,
+): ContractCall {
+  const { round, authority, seat, kind } = accusation;
+  const args = [BigInt(round), authority, seat, ACCUSATION_CODES[kind]] as const;
+  return bondsCall(encodeCall(bondsAbi, 'accuse', args), bondWei);
+}
+
+export function judgeAuthorityCall(trial: number, guilty: boolean): ContractCall {
+  return bondsCall(encodeCall(bondsAbi, 'judgeAuthority', [BigInt(trial), guilty]));
+}
+
+/** Ends a trial whose time is over without a quorum. */
+export function closeTrialCall(trial: number): ContractCall {
+  return bondsCall(encodeCall(bondsAbi, 'closeTrial', [BigInt(trial)]));
+}
+
+/** Pays out bounties against authorities, and accusation bonds that came back. */
+export function claimBondCreditCall(): ContractCall {
+  return bondsCall(encodeCall(bondsAbi, 'claimCredit', []));
 }
 
 /** An authority's finding on one disputed step. */

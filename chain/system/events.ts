@@ -1,10 +1,12 @@
 // Owns decoding the logs of the system contracts into tagged events. Numbers that fit are numbers, addresses lower case.
 
 import type { Hex } from '../../base/bytes.ts';
-import { authoritiesAbi, decodeLog, learningRoundsAbi, rewardsAbi, trainersAbi } from './abi.ts';
+import { authoritiesAbi, bondsAbi, decodeLog, learningRoundsAbi, rewardsAbi, trainersAbi } from './abi.ts';
 import {
   AUTHORITIES_ADDRESS,
+  type AccusationKind,
   type Attestation,
+  BONDS_ADDRESS,
   type CheckpointRef,
   type ClaimStatus,
   type Commitment,
@@ -16,14 +18,30 @@ import {
   type RoundPhase,
   type SystemLog,
   TRAINERS_ADDRESS,
-  type Verdict,
+  type TrialState,
+  type VerdictEntry,
 } from './api.ts';
 import { fromHex } from '../../base/bytes.ts';
-import { claimStatusOf, disputeStateOf, mintReasonOf, outcomeOf, phaseOf, verdictOf } from './words.ts';
+import { decodeEntries } from './verdicts.ts';
+import {
+  accusationOf,
+  claimStatusOf,
+  disputeStateOf,
+  mintReasonOf,
+  outcomeOf,
+  phaseOf,
+  trialStateOf,
+} from './words.ts';
 
 /** An event of LearningRounds. */
 export type RoundEvent =
-  | Readonly<{ kind: 'rosterFrozen'; round: number; trainers: readonly Hex[]; capacities: readonly number[] }>
+  | Readonly<{
+      kind: 'rosterFrozen';
+      round: number;
+      trainers: readonly Hex[];
+      capacities: readonly number[];
+      auditRatesBps: readonly number[];
+    }>
   | Readonly<{
       kind: 'roundOpened';
       round: number;
@@ -35,8 +53,18 @@ export type RoundEvent =
     }>
   | Readonly<{ kind: 'phaseChanged'; round: number; phase: RoundPhase; deadline: number }>
   | Readonly<{ kind: 'committed'; trainer: Hex; commitment: Commitment; round: number }>
-  | Readonly<{ kind: 'verdictGiven'; authority: Hex; round: number } & Omit<Verdict, 'round'>>
-  | Readonly<{ kind: 'disputeOpened'; round: number; trainer: Hex; accuser: Hex; step: number; deadline: number }>
+  | Readonly<{ kind: 'verdictsSealed'; round: number; authority: Hex; hash: Hex }>
+  /** `proof` is that of the authority's draw; the contract looks at its length only. */
+  | Readonly<{
+      kind: 'verdictsRevealed';
+      round: number;
+      authority: Hex;
+      entries: readonly VerdictEntry[];
+      proof: Uint8Array;
+    }>
+  | Readonly<{ kind: 'canaryOpened'; round: number; trainer: Hex; step: number; layer: Hex }>
+  | Readonly<{ kind: 'claimRejectedByReferee'; round: number; trainer: Hex; attempt: number }>
+  | Readonly<{ kind: 'disputeOpened'; round: number; trainer: Hex; accuser: Hex; step: number }>
   | Readonly<{ kind: 'judged'; round: number; trainer: Hex; authority: Hex; step: number; invalid: boolean }>
   | Readonly<{
       kind: 'disputeClosed';
@@ -86,7 +114,27 @@ export type TrainerEvent =
       bountyWei: bigint;
       forfeitedGwei: bigint;
     }>
+  | Readonly<{ kind: 'canaryLayerSet'; trainer: Hex; layerHash: Hex; fromRound: number }>
   | Readonly<{ kind: 'creditClaimed'; account: Hex; amountWei: bigint }>;
+
+/** An event of Bonds. */
+export type BondEvent =
+  | Readonly<{ kind: 'bondDeposited'; account: Hex; amountWei: bigint; bondWei: bigint }>
+  | Readonly<{ kind: 'bondWithdrawn'; account: Hex; amountWei: bigint }>
+  | Readonly<{
+      kind: 'accused';
+      trial: number;
+      accused: Hex;
+      accuser: Hex;
+      round: number;
+      seat: number;
+      accusation: AccusationKind;
+      deadline: number;
+    }>
+  | Readonly<{ kind: 'authorityJudged'; trial: number; authority: Hex; guilty: boolean }>
+  | Readonly<{ kind: 'trialClosed'; trial: number; accused: Hex; accuser: Hex; state: TrialState }>
+  | Readonly<{ kind: 'bondSlashed'; account: Hex; beneficiary: Hex; burnedWei: bigint; bountyWei: bigint }>
+  | Readonly<{ kind: 'bondCreditClaimed'; account: Hex; amountWei: bigint }>;
 
 /** An event of Rewards or Authorities. */
 export type LedgerEvent =
@@ -95,9 +143,10 @@ export type LedgerEvent =
   | Readonly<{ kind: 'burned'; from: Hex; amountWei: bigint }>
   | Readonly<{ kind: 'setDecided'; version: number; activeFrom: number; accounts: readonly Hex[] }>
   | Readonly<{ kind: 'proposed'; proposal: number; by: Hex; add: boolean; account: Hex; publicKey: Hex }>
+  | Readonly<{ kind: 'expelled'; account: Hex }>
   | Readonly<{ kind: 'voted'; proposal: number; by: Hex }>;
 
-export type SystemEvent = RoundEvent | TrainerEvent | LedgerEvent;
+export type SystemEvent = RoundEvent | TrainerEvent | BondEvent | LedgerEvent;
 
 const low = (address: Hex): Hex => address.toLowerCase() as Hex;
 
@@ -112,6 +161,8 @@ export function decodeSystemLog(log: SystemLog): SystemEvent | null {
       return decodeRewardLog(log);
     case AUTHORITIES_ADDRESS:
       return decodeAuthorityLog(log);
+    case BONDS_ADDRESS:
+      return decodeBondLog(log);
     default:
       return null;
   }
@@ -128,7 +179,13 @@ function decodeRoundLog(log: SystemLog): RoundEvent | null {
   const round = Number(args.round);
   switch (eventName) {
     case 'RosterFrozen':
-      return { kind: 'rosterFrozen', round, trainers: args.trainers.map(low), capacities: args.capacities };
+      return {
+        kind: 'rosterFrozen',
+        round,
+        trainers: args.trainers.map(low),
+        capacities: args.capacities,
+        auditRatesBps: args.auditRatesBps,
+      };
     case 'RoundOpened': {
       const { seed, baseRoot, baseVersion, dataStart, deadline } = args;
       const ends = { dataStart: Number(dataStart), deadline: Number(deadline) };
@@ -144,11 +201,6 @@ function decodeRoundLog(log: SystemLog): RoundEvent | null {
         trainer: low(trainer),
         commitment: { round, ...hashes, leaves: fromHex(leaves) },
       };
-    }
-    case 'VerdictGiven': {
-      const { trainer, authority, verdict, step, digest } = args;
-      const named = { trainer: low(trainer), authority: low(authority) };
-      return { kind: 'verdictGiven', round, ...named, verdict: verdictOf(verdict), step, digest };
     }
     case 'Attested': {
       const { authority, modelRoot, heldOutMicroNats, checkpoint } = args;
@@ -168,20 +220,40 @@ function decodeRoundLog(log: SystemLog): RoundEvent | null {
     case 'RoundSettled':
       return { kind: 'roundSettled', round, emissionGwei: args.emissionGwei };
     default:
-      return disputeEvent(decoded, round);
+      return auditEvent(decoded, round);
   }
 }
 
 type RoundLog = NonNullable<ReturnType<typeof decodeLog<typeof learningRoundsAbi>>>;
-type DisputeLog = Extract<RoundLog, { eventName: 'DisputeOpened' | 'Judged' | 'DisputeClosed' | 'ClaimDecided' }>;
+type AuditEventName =
+  | 'VerdictsSealed'
+  | 'VerdictsRevealed'
+  | 'CanaryOpened'
+  | 'ClaimRejectedByReferee'
+  | 'DisputeOpened'
+  | 'Judged'
+  | 'DisputeClosed'
+  | 'ClaimDecided';
+type AuditLog = Extract<RoundLog, { eventName: AuditEventName }>;
 
-function disputeEvent({ eventName, args }: DisputeLog, round: number): RoundEvent {
+function auditEvent({ eventName, args }: AuditLog, round: number): RoundEvent | null {
+  if (eventName === 'VerdictsSealed')
+    return { kind: 'verdictsSealed', round, authority: low(args.authority), hash: args.hash };
+  if (eventName === 'VerdictsRevealed') {
+    const entries = decodeEntries(fromHex(args.entries));
+    // The contract lets no other records through.
+    if (!entries.ok) return null;
+    const proof = fromHex(args.vrfProof);
+    return { kind: 'verdictsRevealed', round, authority: low(args.authority), entries: entries.value, proof };
+  }
   const trainer = low(args.trainer);
   switch (eventName) {
-    case 'DisputeOpened': {
-      const { accuser, step, deadline } = args;
-      return { kind: 'disputeOpened', round, trainer, accuser: low(accuser), step, deadline: Number(deadline) };
-    }
+    case 'CanaryOpened':
+      return { kind: 'canaryOpened', round, trainer, step: args.step, layer: args.layer };
+    case 'ClaimRejectedByReferee':
+      return { kind: 'claimRejectedByReferee', round, trainer, attempt: args.attempt };
+    case 'DisputeOpened':
+      return { kind: 'disputeOpened', round, trainer, accuser: low(args.accuser), step: args.step };
     case 'Judged':
       return { kind: 'judged', round, trainer, authority: low(args.authority), step: args.step, invalid: args.invalid };
     case 'DisputeClosed': {
@@ -207,6 +279,8 @@ function decodeTrainerLog(log: SystemLog): TrainerEvent | null {
       return { kind: 'stakeAdded', trainer, amountWei: args.amountWei, stakeWei: args.stakeWei };
     case 'CapacitySet':
       return { kind: 'capacitySet', trainer, capacity: args.capacity };
+    case 'CanaryLayerSet':
+      return { kind: 'canaryLayerSet', trainer, layerHash: args.layerHash, fromRound: Number(args.fromRound) };
     case 'Paused':
       return { kind: 'paused', trainer, round: Number(args.round) };
     case 'Resumed':
@@ -262,7 +336,55 @@ function decodeAuthorityLog(log: SystemLog): LedgerEvent | null {
       const { proposal, by, add, account, publicKey } = args;
       return { kind: 'proposed', proposal: Number(proposal), by: low(by), add, account: low(account), publicKey };
     }
+    case 'Expelled':
+      return { kind: 'expelled', account: low(args.account) };
     case 'Voted':
       return { kind: 'voted', proposal: Number(args.proposal), by: low(args.by) };
+  }
+}
+
+function decodeBondLog(log: SystemLog): BondEvent | null {
+  const decoded = decodeLog(bondsAbi, log);
+  if (decoded === null) return null;
+  const { eventName, args } = decoded;
+  switch (eventName) {
+    case 'Deposited':
+      return {
+        kind: 'bondDeposited',
+        account: low(args.account),
+        amountWei: args.amountWei,
+        bondWei: args.bondWei,
+      };
+    case 'Withdrawn':
+      return { kind: 'bondWithdrawn', account: low(args.account), amountWei: args.amountWei };
+    case 'BondSlashed': {
+      const { burnedWei, bountyWei } = args;
+      const named = { account: low(args.account), beneficiary: low(args.beneficiary) };
+      return { kind: 'bondSlashed', ...named, burnedWei, bountyWei };
+    }
+    case 'CreditClaimed':
+      return { kind: 'bondCreditClaimed', account: low(args.account), amountWei: args.amountWei };
+    case 'AuthorityJudged':
+      return {
+        kind: 'authorityJudged',
+        trial: Number(args.trial),
+        authority: low(args.authority),
+        guilty: args.guilty,
+      };
+    case 'TrialClosed': {
+      const named = { accused: low(args.accused), accuser: low(args.accuser) };
+      return { kind: 'trialClosed', trial: Number(args.trial), ...named, state: trialStateOf(args.state) };
+    }
+    case 'Accused': {
+      const { trial, round, seat, kind, deadline } = args;
+      const named = { accused: low(args.accused), accuser: low(args.accuser), round: Number(round), seat };
+      return {
+        kind: 'accused',
+        trial: Number(trial),
+        ...named,
+        accusation: accusationOf(kind),
+        deadline: Number(deadline),
+      };
+    }
   }
 }

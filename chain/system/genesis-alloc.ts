@@ -8,10 +8,20 @@ import { createAddressFromString } from '@ethereumjs/util';
 import { type Hex, concat, fromHex, isHex, toHex } from '../../base/bytes.ts';
 import { check, present } from '../../base/check.ts';
 import { type Result, fault, success } from '../../base/fault.ts';
-import { authoritiesAbi, decodeRevert, encodeConstructor, learningRoundsAbi, rewardsAbi, trainersAbi } from './abi.ts';
+import { ONE_GWEI } from '../../base/units.ts';
+import {
+  authoritiesAbi,
+  bondsAbi,
+  decodeRevert,
+  encodeConstructor,
+  learningRoundsAbi,
+  rewardsAbi,
+  trainersAbi,
+} from './abi.ts';
 import {
   AUTHORITIES_ADDRESS,
   type Authority,
+  BONDS_ADDRESS,
   LEARNING_ROUNDS_ADDRESS,
   type LearningParameters,
   REWARDS_ADDRESS,
@@ -35,7 +45,12 @@ class HarvestingState extends SimpleStateManager {
 
 const ZERO_WORD: Hex = `0x${'00'.repeat(32)}`;
 
-async function deploy(name: ContractName, address: Hex, constructorArgs: Uint8Array): Promise<Result<SystemAccount>> {
+async function deploy(
+  name: ContractName,
+  address: Hex,
+  constructorArgs: Uint8Array,
+  balance: bigint = 0n,
+): Promise<Result<SystemAccount>> {
   const contract = present(compiledContracts()[name], name);
   const common = new Common({ chain: Mainnet, hardfork: Hardfork.Prague });
   const stateManager = new HarvestingState({ common });
@@ -54,7 +69,7 @@ async function deploy(name: ContractName, address: Hex, constructorArgs: Uint8Ar
   check(toHex(execResult.returnValue) === contract.runtimeBytecode, `${name}: deployed code is not the compiled one`);
   const storage = [...stateManager.written].filter(([, value]) => value !== ZERO_WORD);
   storage.sort(([a], [b]) => (a < b ? -1 : 1));
-  return success({ address, nonce: 1n, balance: 0n, code: execResult.returnValue, storage });
+  return success({ address, nonce: 1n, balance, code: execResult.returnValue, storage });
 }
 
 /** Fault for the first authority refused; the contract itself checks that each key is its address's own. */
@@ -74,8 +89,8 @@ function checkAuthorities(authorities: readonly Authority[]): Result<readonly Au
 }
 
 /**
- * Accounts of the four system contracts, in the order of their addresses. Faults name the parameter or authority refused.
- * The authorities' order is their index in consensus and in masks.
+ * Accounts of the system contracts, in the order of their addresses. Faults name the parameter or authority refused.
+ * The authorities' order is their index in consensus and in masks. Their bonds are the balance of Bonds.
  */
 export async function systemGenesisAlloc(
   parameters: LearningParameters,
@@ -100,15 +115,24 @@ export async function systemGenesisAlloc(
   };
   const rules = { ...parameters, gateMicroNats: BigInt(parameters.gateMicroNats) };
   const stake = { ...parameters, unbondingBlocks: BigInt(parameters.unbondingBlocks) };
-  const plans: readonly (readonly [ContractName, Hex, Uint8Array])[] = [
+  const bonds = {
+    ...parameters,
+    // A bond outlasts the time in which its holder can still be accused, and the trial.
+    unbondingBlocks: BigInt(parameters.unbondingBlocks + parameters.recheckWindowBlocks),
+    trialBlocks: parameters.disputeBlocks,
+  };
+  const founders = members.value.map(({ address }) => address);
+  const bondsHeld = parameters.authorityBondGwei * ONE_GWEI * BigInt(founders.length);
+  const plans: readonly (readonly [ContractName, Hex, Uint8Array, bigint?])[] = [
     ['Authorities', AUTHORITIES_ADDRESS, encodeConstructor(authoritiesAbi, [set])],
     ['Trainers', TRAINERS_ADDRESS, encodeConstructor(trainersAbi, [stake])],
     ['LearningRounds', LEARNING_ROUNDS_ADDRESS, encodeConstructor(learningRoundsAbi, [rules, model])],
     ['Rewards', REWARDS_ADDRESS, encodeConstructor(rewardsAbi, [])],
+    ['Bonds', BONDS_ADDRESS, encodeConstructor(bondsAbi, [bonds, founders]), bondsHeld],
   ];
   const accounts: SystemAccount[] = [];
-  for (const [name, address, args] of plans) {
-    const account = await deploy(name, address, args);
+  for (const [name, address, args, balance] of plans) {
+    const account = await deploy(name, address, args, balance);
     if (!account.ok) return account;
     accounts.push(account.value);
   }

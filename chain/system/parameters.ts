@@ -29,7 +29,8 @@ const NUMBERS: Readonly<Record<NumberField, Range>> = {
   missLimit: [1, 255],
   trainBlocks: [1, MOST_BLOCKS],
   auditBlocks: [1, MOST_BLOCKS],
-  challengeBlocks: [0, 3_600],
+  revealBlocks: [1, MOST_BLOCKS],
+  canaryBlocks: [0, 3_600],
   disputeBlocks: [1, 86_400],
   attestBlocks: [1, MOST_BLOCKS],
   steps: [1, 1_024],
@@ -49,6 +50,14 @@ const NUMBERS: Readonly<Record<NumberField, Range>> = {
   halvingRounds: [1, U32],
   trainerShareBps: [0, 10_000],
   auditorShareBps: [0, 10_000],
+  canaryShareBps: [0, 10_000],
+  canaryBps: [0, 10_000],
+  auditFloorBps: [0, 10_000],
+  auditCostBps: [0, 10_000],
+  deepReplayBps: [0, 10_000],
+  recheckBps: [0, 10_000],
+  auditWeight: [1, 1_000],
+  recheckWindowBlocks: [1, MOST_BLOCKS],
   vestingRounds: [1, 10_000],
   burnBps: [0, 10_000],
   genesisHeldOutMicroNats: [0, 1_000_000_000],
@@ -58,6 +67,8 @@ const NUMBERS: Readonly<Record<NumberField, Range>> = {
 const BIGS: Readonly<Record<BigField, BigRange>> = {
   minStakeGwei: [0n, 10n ** 18n],
   maxUpdateBytes: [1n, 1n << 40n],
+  authorityBondGwei: [0n, 10n ** 18n],
+  accusationBondGwei: [0n, 10n ** 18n],
   rewardPerTokenGwei: [0n, 10n ** 15n],
   roundCapGwei: [0n, 10n ** 15n],
 };
@@ -81,7 +92,8 @@ export const defaultLearningParameters: Omit<LearningParameters, HashField> = {
   missLimit: 3,
   trainBlocks: 600,
   auditBlocks: 120,
-  challengeBlocks: 3,
+  revealBlocks: 20,
+  canaryBlocks: 2,
   disputeBlocks: 60,
   attestBlocks: 120,
   steps: 32,
@@ -104,6 +116,16 @@ export const defaultLearningParameters: Omit<LearningParameters, HashField> = {
   halvingRounds: 1_000_000,
   trainerShareBps: 7_500,
   auditorShareBps: 1_200,
+  canaryShareBps: 800,
+  canaryBps: 200,
+  auditFloorBps: 500,
+  auditCostBps: 7_000,
+  deepReplayBps: 25,
+  recheckBps: 2_500,
+  auditWeight: 8,
+  authorityBondGwei: 100_000_000_000n,
+  accusationBondGwei: 5_000_000_000n,
+  recheckWindowBlocks: 600,
   vestingRounds: 32,
   burnBps: 8_000,
   genesisHeldOutMicroNats: 0,
@@ -181,12 +203,14 @@ export function checkLearningParameters(parameters: LearningParameters): Result<
 }
 
 function checkTogether(parameters: LearningParameters): Result<LearningParameters> {
-  const { minTrainers, maxTrainers, samplesPerAudit, steps, trainerShareBps, auditorShareBps } = parameters;
+  const { minTrainers, maxTrainers, samplesPerAudit, steps, canaryBlocks, revealBlocks } = parameters;
+  const shares = parameters.trainerShareBps + parameters.auditorShareBps + parameters.canaryShareBps;
   if (minTrainers > maxTrainers) return refuse('minTrainers', `must be at most maxTrainers (${maxTrainers})`);
   if (samplesPerAudit > steps) return refuse('samplesPerAudit', `must be at most steps (${steps})`);
-  if (trainerShareBps + auditorShareBps > 10_000) {
-    return refuse('auditorShareBps', `must leave trainerShareBps + auditorShareBps at most 10000`);
+  if (shares > 10_000) {
+    return refuse('auditorShareBps', `must leave trainerShareBps + auditorShareBps + canaryShareBps at most 10000`);
   }
+  if (canaryBlocks >= revealBlocks) return refuse('canaryBlocks', `must be below revealBlocks (${revealBlocks})`);
   if (BigInt(parameters.genesisModelRoot) === 0n) return refuse('genesisModelRoot', 'must not be zero');
   return success(parameters);
 }

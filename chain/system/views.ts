@@ -3,10 +3,19 @@
 import { type Hex, fromHex, toBigInt, toHex, u256be } from '../../base/bytes.ts';
 import { check, present } from '../../base/check.ts';
 import { keccak256 } from '../../base/hash.ts';
-import { authoritiesAbi, decodeReturn, encodeCall, learningRoundsAbi, rewardsAbi, trainersAbi } from './abi.ts';
+import {
+  authoritiesAbi,
+  bondsAbi,
+  decodeReturn,
+  encodeCall,
+  learningRoundsAbi,
+  rewardsAbi,
+  trainersAbi,
+} from './abi.ts';
 import {
   AUTHORITIES_ADDRESS,
   type AuthoritySet,
+  BONDS_ADDRESS,
   type Claim,
   type Dispute,
   LEARNING_ROUNDS_ADDRESS,
@@ -19,9 +28,18 @@ import {
   type Supply,
   TRAINERS_ADDRESS,
   type Trainer,
+  type Trial,
   type ViewCall,
 } from './api.ts';
-import { claimStatusOf, disputeStateOf, outcomeOf, phaseOf, trainerStatusOf } from './words.ts';
+import {
+  accusationOf,
+  claimStatusOf,
+  disputeStateOf,
+  outcomeOf,
+  phaseOf,
+  trainerStatusOf,
+  trialStateOf,
+} from './words.ts';
 
 /** A contract's number as a JavaScript one; the contracts keep them far below 2^53. */
 function whole(value: bigint): number {
@@ -59,7 +77,7 @@ type TrainerTuple = ReturnType<typeof decodeReturn<typeof trainersAbi, 'trainerO
 
 function trainerFrom(tuple: TrainerTuple): Trainer {
   const { account, status, capacity, locked, stakeWei, unvestedGwei, creditWei, exitBlock, misses } = tuple;
-  const { accepted, rejected, unresolved, missed } = tuple;
+  const { accepted, rejected, unresolved, missed, canaryLayer } = tuple;
   return {
     address: address(account),
     status: trainerStatusOf(status),
@@ -74,6 +92,7 @@ function trainerFrom(tuple: TrainerTuple): Trainer {
     unresolved,
     missed,
     consecutiveMisses: misses,
+    canaryLayer,
   };
 }
 
@@ -122,14 +141,19 @@ export async function readRound(call: ViewCall, round: number): Promise<RoundRec
     openedBlock: whole(record.openedBlock),
     deadline: whole(record.deadline),
     setVersion: whole(record.setVersion),
-    roster: roster.map(({ trainer, capacity, status }) => ({
+    roster: roster.map(({ trainer, capacity, status, auditRateBps }) => ({
       trainer: address(trainer),
       capacity,
       status: claimStatusOf(status),
+      auditRateBps,
     })),
     committedCount: record.committed,
     acceptedCount: record.accepted,
+    sealed: bitsOf(record.sealed_),
+    revealed: bitsOf(record.revealed),
     attested: bitsOf(record.attested),
+    revealedBlock: whole(record.revealedBlock),
+    attempt: record.attempt,
     emissionGwei: record.emissionGwei,
   };
 }
@@ -154,7 +178,6 @@ export async function readClaim(call: ViewCall, round: number, trainer: Hex): Pr
     (dispute): Dispute => ({
       step: dispute.step,
       accuser: address(dispute.accuser),
-      deadline: whole(dispute.deadline),
       state: disputeStateOf(dispute.state),
       invalid: named(dispute.invalid),
       valid: named(dispute.valid),
@@ -172,7 +195,11 @@ export async function readClaim(call: ViewCall, round: number, trainer: Hex): Pr
     finalStateRoot: claim.finalStateRoot,
     updateHash: claim.updateHash,
     updateSize: claim.updateSize,
+    residualRoot: claim.residualRoot,
+    canaryHash: claim.canaryHash,
+    auditRateBps: claim.auditRateBps,
     valid: named(claim.valid),
+    passed: named(claim.passed),
     invalid: named(claim.invalid),
     unavailable: named(claim.unavailable),
     disputes,
@@ -205,9 +232,74 @@ export type StoredParameters = Omit<
 export async function readParameters(call: ViewCall): Promise<StoredParameters> {
   const rounds = await call(LEARNING_ROUNDS_ADDRESS, encodeCall(learningRoundsAbi, 'parameters', []));
   const trainers = await call(TRAINERS_ADDRESS, encodeCall(trainersAbi, 'parameters', []));
+  const held = decodeReturn(bondsAbi, 'parameters', await call(BONDS_ADDRESS, encodeCall(bondsAbi, 'parameters', [])));
+  const { authorityBondGwei, accusationBondGwei, recheckWindowBlocks } = held;
   const { gateMicroNats, ...rules } = decodeReturn(learningRoundsAbi, 'parameters', rounds);
   const { unbondingBlocks, ...stake } = decodeReturn(trainersAbi, 'parameters', trainers);
-  return { ...rules, ...stake, gateMicroNats: whole(gateMicroNats), unbondingBlocks: whole(unbondingBlocks) };
+  return {
+    ...rules,
+    ...stake,
+    gateMicroNats: whole(gateMicroNats),
+    unbondingBlocks: whole(unbondingBlocks),
+    authorityBondGwei,
+    accusationBondGwei,
+    recheckWindowBlocks,
+  };
+}
+
+/** An account's bond as an authority and what it may claim from Bonds, in wei. */
+export async function readBond(
+  call: ViewCall,
+  account: Hex,
+): Promise<Readonly<{ bondWei: bigint; creditWei: bigint }>> {
+  const read = async (name: 'bondOf' | 'credit'): Promise<bigint> =>
+    decodeReturn(bondsAbi, name, await call(BONDS_ADDRESS, encodeCall(bondsAbi, name, [account])));
+  return { bondWei: await read('bondOf'), creditWei: await read('credit') };
+}
+
+/** What Bonds holds in all, in wei: bonds, credits, bonds of open accusations. */
+export async function readBondTotals(
+  call: ViewCall,
+): Promise<Readonly<{ bondsWei: bigint; creditWei: bigint; accusationsWei: bigint }>> {
+  const read = async (name: 'totalBonds' | 'totalCredit' | 'totalAccusations'): Promise<bigint> =>
+    decodeReturn(bondsAbi, name, await call(BONDS_ADDRESS, encodeCall(bondsAbi, name, [])));
+  return {
+    bondsWei: await read('totalBonds'),
+    creditWei: await read('totalCredit'),
+    accusationsWei: await read('totalAccusations'),
+  };
+}
+
+/** Trials of authorities since genesis. */
+export async function readTrialCount(call: ViewCall): Promise<number> {
+  const returned = await call(BONDS_ADDRESS, encodeCall(bondsAbi, 'trialCount', []));
+  return whole(decodeReturn(bondsAbi, 'trialCount', returned));
+}
+
+/** Hash of the canary layer that counts for a trainer in its last round or a later one; zero for none. */
+export async function readCanaryLayer(call: ViewCall, trainer: Hex, round: number): Promise<Hex> {
+  const data = encodeCall(trainersAbi, 'canaryLayerOf', [trainer, BigInt(round)]);
+  return decodeReturn(trainersAbi, 'canaryLayerOf', await call(TRAINERS_ADDRESS, data));
+}
+
+/** A trial of an authority by number; the call reverts when there is none. */
+export async function readTrial(call: ViewCall, trial: number): Promise<Trial> {
+  const data = encodeCall(bondsAbi, 'trialAt', [BigInt(trial)]);
+  const tuple = decodeReturn(bondsAbi, 'trialAt', await call(BONDS_ADDRESS, data));
+  return {
+    trial,
+    round: whole(tuple.round),
+    seat: tuple.seat,
+    kind: accusationOf(tuple.kind),
+    accused: address(tuple.accused),
+    accuser: address(tuple.accuser),
+    setVersion: whole(tuple.setVersion),
+    deadline: whole(tuple.deadline),
+    state: trialStateOf(tuple.state),
+    bondWei: tuple.bondWei,
+    guilty: bitsOf(tuple.guilty),
+    innocent: bitsOf(tuple.innocent),
+  };
 }
 
 export async function readSupply(call: ViewCall): Promise<Supply> {

@@ -8,9 +8,16 @@ import { auditState } from '../../chain/audit.ts';
 import { encodeBlock } from '../../chain/block-codec.ts';
 import { openChain } from '../../chain/chain.ts';
 import { type ContractCall, LEAF_BYTES, LEARNING_ROUNDS_ADDRESS, type ViewCall } from '../../chain/system/api.ts';
-import { attestCall, commitCall, registerCall, verdictCall } from '../../chain/system/calls.ts';
+import {
+  attestCall,
+  commitCall,
+  commitVerdictsCall,
+  registerCall,
+  revealVerdictsCall,
+} from '../../chain/system/calls.ts';
 import { decodeSystemLog } from '../../chain/system/events.ts';
 import { learningParametersJson } from '../../chain/system/parameters.ts';
+import { DRAW_PROOF_BYTES, encodeEntries, verdictsHash } from '../../chain/system/verdicts.ts';
 import { readCurrentRound, readModel, readSupply } from '../../chain/system/views.ts';
 import { toHex } from '../../base/bytes.ts';
 import { alice, authority, build, certificateOf, type Key, mine, signed, testChain, testGenesis } from './support.ts';
@@ -67,6 +74,8 @@ test('a round is opened, committed, audited, attested, paid and minted, and a se
     gradChainHead: hashOf('chain'),
     finalStateRoot: hashOf('final'),
     updateHash: hashOf('update'),
+    residualRoot: hashOf('residual'),
+    canaryHash: hashOf('none'),
     updateSize: 1_000n,
     kernelSpec: parameters.kernelSpec,
     programHash: parameters.programHash,
@@ -74,8 +83,11 @@ test('a round is opened, committed, audited, attested, paid and minted, and a se
   };
   await mineOk(chain, [await send(chain, alice, commitCall(commitment))]);
   await waitFor(chain, 'auditing');
-  const verdict = { round, trainer: alice.address, verdict: 'valid', step: 0, digest: hashOf('digest') } as const;
-  await mineOk(chain, [await send(chain, authority, verdictCall(verdict))]);
+  const entries = encodeEntries([{ seat: 0, verdict: 'valid', step: 0, digest: hashOf('digest') }]);
+  const hidden = verdictsHash(round, authority.address, entries, hashOf('nonce'));
+  await mineOk(chain, [await send(chain, authority, commitVerdictsCall(round, hidden))]);
+  const proof = toHex(new Uint8Array(DRAW_PROOF_BYTES));
+  await mineOk(chain, [await send(chain, authority, revealVerdictsCall(round, entries, hashOf('nonce'), proof))]);
   await waitFor(chain, 'attesting');
   const attestation = {
     round,

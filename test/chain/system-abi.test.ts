@@ -7,8 +7,16 @@ import { toEventSelector } from 'viem';
 import { type Hex, fromHex, toHex, u256be } from '../../base/bytes.ts';
 import { unwrap } from '../../base/fault.ts';
 import { keccak256 } from '../../base/hash.ts';
-import { authoritiesAbi, decodeRevert, learningRoundsAbi, rewardsAbi, trainersAbi } from '../../chain/system/abi.ts';
-import { LEARNING_ROUNDS_ADDRESS, REWARDS_ADDRESS, TRAINERS_ADDRESS } from '../../chain/system/api.ts';
+import { ONE_GWEI } from '../../base/units.ts';
+import {
+  authoritiesAbi,
+  bondsAbi,
+  decodeRevert,
+  learningRoundsAbi,
+  rewardsAbi,
+  trainersAbi,
+} from '../../chain/system/abi.ts';
+import { BONDS_ADDRESS, LEARNING_ROUNDS_ADDRESS, REWARDS_ADDRESS, TRAINERS_ADDRESS } from '../../chain/system/api.ts';
 import { type ContractName, compiledContracts } from '../../chain/system/bytecode.ts';
 import { decodeSystemLog } from '../../chain/system/events.ts';
 import { EVIDENCE_ADDRESS } from '../../chain/system/evidence.ts';
@@ -48,6 +56,7 @@ const ABIS: Readonly<Record<ContractName, readonly unknown[]>> = {
   Trainers: trainersAbi,
   LearningRounds: learningRoundsAbi,
   Rewards: rewardsAbi,
+  Bonds: bondsAbi,
 };
 
 for (const [name, abi] of Object.entries(ABIS)) {
@@ -100,7 +109,8 @@ test('genesis accounts depend on nothing but parameters and authorities', async 
   };
   t.is(await digest(), await digest());
   const hooks = unwrap(await systemHooks(testParameters, [authorityOf(0)]));
-  t.is(Object.keys(hooks.alloc).length, 5, 'four of them and the evidence contract');
+  t.is(Object.keys(hooks.alloc).length, 6, 'five of them and the evidence contract');
+  t.is(hooks.alloc[BONDS_ADDRESS]?.balance, testParameters.authorityBondGwei * ONE_GWEI);
   t.deepEqual(
     hooks.calls(1, 0).map(({ to }) => to),
     [EVIDENCE_ADDRESS, LEARNING_ROUNDS_ADDRESS],
@@ -159,6 +169,8 @@ test('parameters are refused by the name of the field and its limit', (t) => {
     [{ ...HASHES, minTrainers: 9, maxTrainers: 8 }, /learning\.minTrainers: must be at most maxTrainers \(8\)/],
     [{ ...HASHES, steps: 4, samplesPerAudit: 5 }, /learning\.samplesPerAudit: must be at most steps \(4\)/],
     [{ ...HASHES, trainerShareBps: 9_000, auditorShareBps: 1_001 }, /learning\.auditorShareBps/],
+    [{ ...HASHES, canaryBlocks: 20 }, /learning\.canaryBlocks: must be below revealBlocks \(20\)/],
+    [{ ...HASHES, auditWeight: 0 }, /learning\.auditWeight/],
     [{ ...HASHES, roundCapGwei: '1e3' }, /learning\.roundCapGwei: must be a whole number or a decimal string/],
     [{ ...HASHES, roundCapGwei: `1${'0'.repeat(16)}` }, /learning\.roundCapGwei: must be from 0 to/],
     [{ ...HASHES, minStakeGwei: -1 }, /learning\.minStakeGwei/],

@@ -6,10 +6,10 @@ import type { Authority } from '../../chain/system/api.ts';
 import {
   attestCall,
   commitCall,
+  commitVerdictsCall,
   judgeCall,
   proposeCall,
   registerCall,
-  verdictCall,
   voteCall,
 } from '../../chain/system/calls.ts';
 import { systemGenesisAlloc } from '../../chain/system/genesis-alloc.ts';
@@ -20,7 +20,16 @@ import {
   readModel,
   readTrainer,
 } from '../../chain/system/views.ts';
-import { STAKE, attestationOf, authority, commitmentOf, openRound, register, trainerAt } from './system-life.ts';
+import {
+  STAKE,
+  attestationOf,
+  auditRound,
+  authority,
+  commitmentOf,
+  openRound,
+  register,
+  trainerAt,
+} from './system-life.ts';
 import { accountOf, authorityOf, hashOf, openWorld, testParameters } from './system-world.ts';
 
 const newcomer = authorityOf(50);
@@ -116,9 +125,8 @@ test('a round that began under one set of authorities is audited by that set to 
   for (const by of [1, 2]) await world.ok(authority(world, by), voteCall(0));
   await world.blocks(2);
   await world.ok(trainerAt(0), commitCall(commitmentOf(world, round, trainerAt(0))));
-  const valid = verdictCall({ round: 0, trainer: trainerAt(0), verdict: 'valid', step: 0, digest: hashOf('digest') });
-  t.is((await world.send(newcomer.address, valid)).error, 'NotAuthority');
-  for (const by of [0, 1, 2, 3]) await world.ok(authority(world, by), valid);
+  t.is((await world.send(newcomer.address, commitVerdictsCall(0, hashOf('verdicts')))).error, 'NotAuthority');
+  await auditRound(world);
   for (const by of [0, 1, 2]) await world.ok(authority(world, by), attestCall(attestationOf(0)));
   await world.block();
   t.is((await readCurrentRound(world.view))?.setVersion, 1, 'the next round takes the new set');
@@ -149,7 +157,7 @@ test('a chain of one authority that trains accepts, attests and pays its own wor
   await world.ok(alone, registerCall(1, STAKE));
   const round = await openRound(world);
   await world.ok(alone, commitCall(commitmentOf(world, round, alone)));
-  await world.ok(alone, verdictCall({ round: 0, trainer: alone, verdict: 'valid', step: 0, digest: hashOf('digest') }));
+  await auditRound(world);
   await world.ok(alone, attestCall(attestationOf(0)));
   await world.block();
   t.is((await readModel(world.view)).version, 1);
@@ -164,8 +172,7 @@ test('an authority that trains and approves its own false claim is still rejecte
   const round = await openRound(world);
   await world.ok(cheat, commitCall(commitmentOf(world, round, cheat)));
   const own = { round: 0, trainer: cheat };
-  await world.ok(cheat, verdictCall({ ...own, verdict: 'valid', step: 0, digest: hashOf('digest') }));
-  await world.ok(authority(world, 0), verdictCall({ ...own, verdict: 'invalid', step: 1, digest: hashOf('digest') }));
+  await auditRound(world, { 0: [{ trainer: cheat, verdict: 'invalid', step: 1 }] });
   await world.ok(cheat, judgeCall({ ...own, step: 1, invalid: false }));
   for (const by of [1, 2]) await world.ok(authority(world, by), judgeCall({ ...own, step: 1, invalid: true }));
   t.is((await readTrainer(world.view, cheat)).status, 'slashed');

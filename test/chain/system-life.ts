@@ -1,10 +1,25 @@
 // Owns the usual moves of a learning round for the system contracts' tests: registering, committing, verdicts, attesting.
 
-import type { Hex } from '../../base/bytes.ts';
+import { type Hex, toHex } from '../../base/bytes.ts';
 import { present } from '../../base/check.ts';
 import { ONE_POL } from '../../base/units.ts';
-import type { Attestation, Commitment, RoundRecord, VerdictKind } from '../../chain/system/api.ts';
-import { attestCall, commitCall, judgeCall, registerCall, verdictCall } from '../../chain/system/calls.ts';
+import type {
+  Attestation,
+  Commitment,
+  ContractCall,
+  RoundRecord,
+  VerdictEntry,
+  VerdictKind,
+} from '../../chain/system/api.ts';
+import {
+  attestCall,
+  commitCall,
+  commitVerdictsCall,
+  judgeCall,
+  registerCall,
+  revealVerdictsCall,
+} from '../../chain/system/calls.ts';
+import { NO_DIGEST, DRAW_PROOF_BYTES, encodeEntries, verdictsHash } from '../../chain/system/verdicts.ts';
 import { readCurrentRound } from '../../chain/system/views.ts';
 import { type Sent, type World, accountOf, hashOf, leavesOf } from './system-world.ts';
 
@@ -48,6 +63,8 @@ export function commitmentOf(
     gradChainHead: hashOf(`chain ${round.round} ${trainer}`),
     finalStateRoot: hashOf(`final ${round.round} ${trainer}`),
     updateHash: hashOf(`update ${round.round} ${trainer}`),
+    residualRoot: NO_DIGEST,
+    canaryHash: hashOf(`no canary ${round.round} ${trainer}`),
     updateSize: 1_000n,
     kernelSpec,
     programHash,
@@ -64,16 +81,56 @@ export function authority(world: World, index: number): Hex {
   return present(world.authorities[index], `authority ${index}`).address;
 }
 
-export function giveVerdict(
+/** What an authority says about one trainer's claim; 'valid' for every claim that is not named. */
+export type Finding = Readonly<{ trainer: Hex; verdict: VerdictKind; step?: number }>;
+
+/** Any bytes of the right length: the contract does not check a proof of the draw. */
+export const PROOF: Hex = toHex(new Uint8Array(DRAW_PROOF_BYTES).fill(3));
+export const nonceOf = (by: number, round: number): Hex => hashOf(`nonce ${by} ${round}`);
+
+/** Records for all committed claims of the round. */
+export function entriesOf(round: RoundRecord, by: number, findings: readonly Finding[] = []): VerdictEntry[] {
+  return round.roster.flatMap(({ trainer, status }, seat) => {
+    if (status === 'awaited' || status === 'missed') return [];
+    const found = findings.find((finding) => finding.trainer === trainer);
+    const verdict = found?.verdict ?? 'valid';
+    const digest = verdict === 'passed' ? NO_DIGEST : hashOf(`digest ${by} ${trainer}`);
+    return [{ seat, verdict, step: found?.step ?? 0, digest }];
+  });
+}
+
+/** An authority's hidden verdicts; `round` must be as it stands after the last commitment. */
+export function sealCall(
   world: World,
   by: number,
-  round: number,
-  trainer: Hex,
-  verdict: VerdictKind,
-  step: number = 0,
-): Promise<Sent> {
-  const call = verdictCall({ round, trainer, verdict, step, digest: hashOf(`digest ${by} ${trainer}`) });
-  return world.send(authority(world, by), call);
+  round: RoundRecord,
+  findings: readonly Finding[] = [],
+): ContractCall {
+  const entries = encodeEntries(entriesOf(round, by, findings));
+  const hash = verdictsHash(round.round, authority(world, by), entries, nonceOf(by, round.round));
+  return commitVerdictsCall(round.round, hash);
+}
+
+/** Opens what {@link sealCall} hides with the same findings. */
+export function revealCall(by: number, round: RoundRecord, findings: readonly Finding[] = []): ContractCall {
+  const entries = encodeEntries(entriesOf(round, by, findings));
+  return revealVerdictsCall(round.round, entries, nonceOf(by, round.round), PROOF);
+}
+
+/** Findings by index of authority; VALID on everything from those not named. */
+export type Findings = Readonly<Record<number, readonly Finding[]>>;
+
+/** All authorities, or those named, commit and reveal; ends after the block that closed the reveals. */
+export async function auditRound(
+  world: World,
+  findings: Findings = {},
+  who: readonly number[] = world.authorities.map((_, index) => index),
+): Promise<void> {
+  const round = await current(world);
+  for (const by of who) await world.ok(authority(world, by), sealCall(world, by, round, findings[by]));
+  while ((await current(world)).phase === 'auditing') await world.block();
+  for (const by of who) await world.ok(authority(world, by), revealCall(by, round, findings[by]));
+  while ((await current(world)).phase === 'revealing') await world.block();
 }
 
 export function giveJudgement(
@@ -85,14 +142,6 @@ export function giveJudgement(
   invalid: boolean,
 ): Promise<Sent> {
   return world.send(authority(world, by), judgeCall({ round, trainer, step, invalid }));
-}
-
-/** VALID from every authority on every committed claim. */
-export async function approveAll(world: World, round: RoundRecord, except: readonly Hex[] = []): Promise<void> {
-  for (const { trainer } of round.roster) {
-    if (except.includes(trainer)) continue;
-    for (let by = 0; by < world.authorities.length; by++) await giveVerdict(world, by, round.round, trainer, 'valid');
-  }
 }
 
 export function attestationOf(round: number, changes: Partial<Attestation> = {}): Attestation {
@@ -118,7 +167,7 @@ export async function attest(
 export async function honestRound(world: World, changes: Partial<Attestation> = {}): Promise<RoundRecord> {
   const round = await openRound(world);
   await commitAll(world, round);
-  await approveAll(world, round);
+  await auditRound(world);
   await attest(world, attestationOf(round.round, changes));
   await world.block();
   return round;

@@ -1,36 +1,58 @@
 // Owns the list of refusals: every custom error of the system contracts is raised once, by the call that must raise it.
 
 import test from 'ava';
+import { type Hex, concat, fromHex, toHex, u32be } from '../../base/bytes.ts';
 import { ONE_POL } from '../../base/units.ts';
-import { encodeCall, learningRoundsAbi, rewardsAbi, trainersAbi } from '../../chain/system/abi.ts';
-import { LEARNING_ROUNDS_ADDRESS, REWARDS_ADDRESS, SYSTEM_ADDRESS, TRAINERS_ADDRESS } from '../../chain/system/api.ts';
+import {
+  authoritiesAbi,
+  bondsAbi,
+  encodeCall,
+  learningRoundsAbi,
+  rewardsAbi,
+  trainersAbi,
+} from '../../chain/system/abi.ts';
+import {
+  AUTHORITIES_ADDRESS,
+  BONDS_ADDRESS,
+  LEARNING_ROUNDS_ADDRESS,
+  REWARDS_ADDRESS,
+  SYSTEM_ADDRESS,
+  TRAINERS_ADDRESS,
+} from '../../chain/system/api.ts';
 import {
   addStakeCall,
   attestCall,
   claimCreditCall,
   commitCall,
+  commitVerdictsCall,
   markPaidCall,
   onBlockCall,
   registerCall,
   requestExitCall,
   resumeCall,
+  revealVerdictsCall,
   setCapacityCall,
   withdrawCall,
 } from '../../chain/system/calls.ts';
+import { NO_DIGEST, encodeEntries, verdictsHash } from '../../chain/system/verdicts.ts';
 import { readClaim, readRound } from '../../chain/system/views.ts';
 import {
+  PROOF,
   STAKE,
-  approveAll,
   attestationOf,
+  auditRound,
   authority,
   commitAll,
   commitmentOf,
   current,
+  entriesOf,
   giveJudgement,
-  giveVerdict,
   honestRound,
+  nonceOf,
   openRound,
   register,
+  revealCall,
+  sealCall,
   trainerAt,
 } from './system-life.ts';
 import { accountOf, hashOf, leavesOf, openWorld } from './system-world.ts';
@@ -50,6 +72,10 @@ test('functions kept for the chain or for a contract refuse everyone else', asyn
     trainers(encodeCall(trainersAbi, 'release', [stranger])),
     trainers(encodeCall(trainersAbi, 'finishRound', [0n])),
     trainers(encodeCall(trainersAbi, 'slash', [0n, stranger, stranger])),
+    trainers(encodeCall(trainersAbi, 'renewCanaryLayer', [stranger, NO_DIGEST])),
+    rounds(encodeCall(learningRoundsAbi, 'rejectByReferee', [0n, stranger])),
+    { to: BONDS_ADDRESS, data: encodeCall(bondsAbi, 'slash', [stranger, 1, stranger]), value: 0n },
+    { to: AUTHORITIES_ADDRESS, data: encodeCall(authoritiesAbi, 'expel', [stranger]), value: 0n },
   ];
   for (const call of closed) {
     for (const from of [stranger, authority(world, 0)]) {
@@ -63,7 +89,7 @@ test('functions kept for the chain or for a contract refuse everyone else', asyn
 test('coins sent to a system contract without a call come back', async (t) => {
   const world = await openWorld(4);
   await world.fund(stranger, ONE_POL);
-  for (const to of [LEARNING_ROUNDS_ADDRESS, TRAINERS_ADDRESS, REWARDS_ADDRESS]) {
+  for (const to of [LEARNING_ROUNDS_ADDRESS, TRAINERS_ADDRESS, REWARDS_ADDRESS, BONDS_ADDRESS]) {
     t.not((await world.send(stranger, { to, data: new Uint8Array(0), value: 1n })).error, null);
   }
   t.not((await world.send(stranger, { ...onBlockCall(), value: 1n })).error, null);
@@ -148,55 +174,108 @@ test('a commit is refused by round, phase, roster, repetition, base, specificati
   t.is((await world.send(trainerAt(1), commitCall(commitmentOf(world, round, trainerAt(1))))).error, 'WrongPhase');
 });
 
-test('a verdict is refused by round, phase, authority, claim, repetition, kind, step and deadline', async (t) => {
+test('verdicts are committed once, by authorities, in the audit only', async (t) => {
   const world = await openWorld(4);
   await register(world, 3);
   const round = await openRound(world);
-  const trainer = trainerAt(0);
-  t.is((await giveVerdict(world, 0, 0, trainer, 'valid')).error, 'WrongClaimStatus', 'nothing is claimed yet');
-  await world.ok(trainer, commitCall(commitmentOf(world, round, trainer)));
-  t.is((await giveVerdict(world, 0, 1, trainer, 'valid')).error, 'WrongRound');
-  t.is((await giveVerdict(world, 0, 0, stranger, 'valid')).error, 'NotInRoster');
-  const raw = (kind: number, step: number) =>
-    rounds(encodeCall(learningRoundsAbi, 'verdict', [0n, trainer, kind, step, hashOf('digest')]));
-  for (const from of [stranger, trainerAt(1)]) t.is((await world.send(from, raw(1, 0))).error, 'NotAuthority');
-  for (const kind of [0, 4, 255]) t.is((await world.send(authority(world, 0), raw(kind, 0))).error, 'VerdictUnknown');
-  t.is((await world.send(authority(world, 0), raw(1, 1))).error, 'StepOutOfRange', 'VALID names no step');
-  t.is((await giveVerdict(world, 0, 0, trainer, 'invalid', 4)).error, 'StepOutOfRange');
-  t.is((await giveVerdict(world, 0, 0, trainer, 'invalid', 0xffff_fffe)).error, 'StepOutOfRange');
-  t.is((await giveVerdict(world, 0, 0, trainer, 'valid')).error, null);
-  for (const kind of ['valid', 'invalid', 'unavailable'] as const) {
-    t.is((await giveVerdict(world, 0, 0, trainer, kind)).error, 'AlreadyGiven');
-  }
-  await world.ok(trainerAt(1), commitCall(commitmentOf(world, round, trainerAt(1))));
-  await world.ok(trainerAt(2), commitCall(commitmentOf(world, round, trainerAt(2))));
-  await world.blocks(world.parameters.auditBlocks);
+  const hash = hashOf('verdicts');
+  const by = authority(world, 0);
+  t.is((await world.send(by, commitVerdictsCall(0, hash))).error, 'WrongPhase', 'not while others train');
+  await commitAll(world, round);
+  t.is((await world.send(by, commitVerdictsCall(1, hash))).error, 'WrongRound');
+  for (const from of [stranger, trainerAt(1)])
+    t.is((await world.send(from, commitVerdictsCall(0, hash))).error, 'NotAuthority');
+  t.is((await world.send(by, commitVerdictsCall(0, `0x${'00'.repeat(32)}`))).error, 'EmptyHash');
   t.is(
-    (await giveVerdict(world, 1, 0, trainer, 'valid')).error,
+    (await world.send(by, revealCall(0, await current(world)))).error,
     'WrongPhase',
-    'the block at the deadline ended the audit',
+    'nothing opens before all is hidden',
   );
+  await world.ok(by, commitVerdictsCall(0, hash));
+  t.is((await world.send(by, commitVerdictsCall(0, hash))).error, 'AlreadyGiven');
+  t.is((await world.send(by, commitVerdictsCall(0, hashOf('other')))).error, 'AlreadyGiven');
+  await world.blocks(world.parameters.auditBlocks);
+  t.is((await world.send(authority(world, 1), commitVerdictsCall(0, hash))).error, 'WrongPhase');
 });
 
-test('a judgement is refused without an open dispute, to strangers, twice, and after the deadline', async (t) => {
-  const world = await openWorld(4, { auditBlocks: 3, disputeBlocks: 8 });
+test('a reveal is refused unless it is what its authority committed, of the right form, once and in time', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3);
+  await commitAll(world, await openRound(world));
+  const round = await current(world);
+  const honest = encodeEntries(entriesOf(round, 0));
+  const bytes = (hex: Hex): string => hex.slice(2);
+  const first = bytes(honest).slice(0, 76);
+  const rest = bytes(honest).slice(76);
+  const record = (seat: number, kind: number, step: number, digest: Hex): string =>
+    toHex(concat(Uint8Array.of(seat, kind), u32be(step), fromHex(digest))).slice(2);
+  // Committed as they stand, so only their form is in the way.
+  const malformed: readonly (readonly [string, Hex])[] = [
+    ['EntriesLength', '0x'],
+    ['EntriesLength', `0x${rest}`],
+    ['EntriesLength', `${honest}00`],
+    ['EntriesLength', `${honest}${first}`],
+    ['EntryMisplaced', `0x${rest}${first}`],
+    ['EntryMisplaced', `0x${first}${first}${rest.slice(76)}`],
+    ['VerdictUnknown', `0x${record(0, 0, 0, hashOf('digest'))}${rest}`],
+    ['VerdictUnknown', `0x${record(0, 255, 0, hashOf('digest'))}${rest}`],
+    ['StepOutOfRange', `0x${record(0, 1, 1, hashOf('digest'))}${rest}`],
+    ['StepOutOfRange', `0x${record(0, 2, 4, hashOf('digest'))}${rest}`],
+    ['StepOutOfRange', `0x${record(0, 2, 0xffff_fffe, hashOf('digest'))}${rest}`],
+    ['DigestUnfit', `0x${record(0, 4, 0, hashOf('digest'))}${rest}`],
+    ['DigestUnfit', `0x${record(0, 1, 0, NO_DIGEST)}${rest}`],
+  ];
+  const sender = authority(world, 0);
+  for (const [error, entries] of malformed) {
+    const branch = await openWorld(4);
+    await register(branch, 3);
+    await commitAll(branch, await openRound(branch));
+    await branch.ok(sender, commitVerdictsCall(0, verdictsHash(0, sender, entries, nonceOf(0, 0))));
+    await branch.blocks(branch.parameters.auditBlocks);
+    t.is((await branch.send(sender, revealVerdictsCall(0, entries, nonceOf(0, 0), PROOF))).error, error, entries);
+    t.deepEqual((await current(branch)).revealed, []);
+  }
+  for (const by of [0, 1, 2]) await world.ok(authority(world, by), sealCall(world, by, round));
+  await world.blocks(world.parameters.auditBlocks);
+  const send = async (by: number, entries: Hex, nonce: Hex, proof: Hex = PROOF, number: number = 0) =>
+    (await world.send(authority(world, by), revealVerdictsCall(number, entries, nonce, proof))).error;
+  t.is(await send(3, honest, nonceOf(3, 0)), 'NotSealed', 'no reveal without a commit');
+  t.is(await send(0, honest, nonceOf(1, 0)), 'SealMismatch');
+  t.is(await send(1, honest, nonceOf(0, 0)), 'SealMismatch', "another's reveal cannot be sent as one's own");
+  t.is(
+    await send(
+      0,
+      encodeEntries(entriesOf(round, 0, [{ trainer: trainerAt(0), verdict: 'invalid', step: 1 }])),
+      nonceOf(0, 0),
+    ),
+    'SealMismatch',
+  );
+  t.is(await send(0, honest, nonceOf(0, 0), `${PROOF}00`), 'ProofLength');
+  t.is(await send(0, honest, nonceOf(0, 0), '0x'), 'ProofLength');
+  t.is(await send(0, honest, nonceOf(0, 0), PROOF, 1), 'WrongRound');
+  t.is((await world.send(stranger, revealVerdictsCall(0, honest, nonceOf(0, 0), PROOF))).error, 'NotAuthority');
+  t.is(await send(0, honest, nonceOf(0, 0)), null);
+  t.is(await send(0, honest, nonceOf(0, 0)), 'AlreadyGiven', 'a replay');
+  await world.blocks(world.parameters.revealBlocks);
+  t.is(await send(1, encodeEntries(entriesOf(round, 1)), nonceOf(1, 0)), 'WrongPhase', 'late');
+});
+
+test('a judgement is refused without an open dispute, to strangers, twice, and out of its phase', async (t) => {
+  const world = await openWorld(4, { disputeBlocks: 8 });
   await register(world, 3);
   await commitAll(world, await openRound(world));
   const trainer = trainerAt(0);
-  t.is((await giveJudgement(world, 0, 0, trainer, 1, true)).error, 'NoOpenDispute');
-  await giveVerdict(world, 0, 0, trainer, 'invalid', 1);
+  t.is((await giveJudgement(world, 0, 0, trainer, 1, true)).error, 'WrongPhase');
+  await auditRound(world, { 0: [{ trainer, verdict: 'invalid', step: 1 }] });
   t.is((await giveJudgement(world, 0, 0, trainer, 1, false)).error, 'AlreadyGiven', 'the accuser counted as invalid');
   t.is((await giveJudgement(world, 1, 0, trainer, 2, true)).error, 'NoOpenDispute', 'another step is not disputed');
+  t.is((await giveJudgement(world, 1, 0, trainerAt(1), 1, true)).error, 'NoOpenDispute', 'nor another claim');
   t.is((await giveJudgement(world, 1, 1, trainer, 1, true)).error, 'WrongRound');
   const raw = rounds(encodeCall(learningRoundsAbi, 'judge', [0n, trainer, 1, true]));
   t.is((await world.send(stranger, raw)).error, 'NotAuthority');
-  await world.blocks(world.parameters.auditBlocks);
-  t.is(
-    (await giveVerdict(world, 1, 0, trainer, 'valid')).error,
-    'DeadlinePassed',
-    'the dispute holds the phase open, not the audit',
-  );
   t.is((await giveJudgement(world, 1, 0, trainer, 1, false)).error, null);
+  await world.blocks(world.parameters.disputeBlocks);
+  t.is((await giveJudgement(world, 2, 0, trainer, 1, false)).error, 'WrongPhase');
 });
 
 test('an attestation is refused by round, phase, authority, repetition, empty root and absurd loss', async (t) => {
@@ -208,7 +287,7 @@ test('an attestation is refused by round, phase, authority, repetition, empty ro
     (await world.send(from, attestCall(attestationOf(0, changes)))).error;
   t.is(await attempt({}), 'WrongPhase');
   await commitAll(world, round);
-  await approveAll(world, round);
+  await auditRound(world);
   t.is(await attempt({ round: 1 }), 'WrongRound');
   t.is(await attempt({}, stranger), 'NotAuthority');
   t.is(await attempt({ modelRoot: `0x${'00'.repeat(32)}` }), 'EmptyHash');

@@ -4,7 +4,9 @@ import test from 'ava';
 import { concat, toHex, u64be, utf8 } from '../../base/bytes.ts';
 import { keccak256 } from '../../base/hash.ts';
 import { present } from '../../base/check.ts';
+import { ONE_POL } from '../../base/units.ts';
 import {
+  addStakeCall,
   attestCall,
   commitCall,
   registerCall,
@@ -15,17 +17,18 @@ import {
 import { readClaim, readModel, readRound, readSupply, readTrainer } from '../../chain/system/views.ts';
 import {
   STAKE,
-  approveAll,
   attest,
   attestationOf,
+  auditRound,
   authority,
   commitAll,
   commitmentOf,
   current,
-  giveVerdict,
   honestRound,
   openRound,
   register,
+  revealCall,
+  sealCall,
   trainerAt,
 } from './system-life.ts';
 import { leavesOf, mixOf, openWorld } from './system-world.ts';
@@ -68,8 +71,16 @@ test('a round of three trainers and four authorities moves the model and pays by
   const round = await openRound(world);
   await commitAll(world, round);
   t.is((await current(world)).phase, 'auditing', 'the last commit ends training');
-  await approveAll(world, round);
-  t.is((await current(world)).phase, 'attesting', 'with every verdict in, no challenge window is waited for');
+  const open = await current(world);
+  for (const by of [0, 1, 2, 3]) {
+    t.is((await current(world)).phase, 'auditing');
+    await world.ok(authority(world, by), sealCall(world, by, open));
+  }
+  t.is((await current(world)).phase, 'revealing', 'the last authority to commit ends the audit');
+  for (const by of [0, 1, 2, 3]) await world.ok(authority(world, by), revealCall(by, open));
+  t.is((await current(world)).phase, 'revealing', 'a block ends the reveals, no call does');
+  await world.block();
+  t.is((await current(world)).phase, 'attesting');
   await attest(world, attestationOf(0), 2);
   t.is((await current(world)).phase, 'attesting', 'two of four are no quorum');
   await attest(world, attestationOf(0), 3);
@@ -172,7 +183,7 @@ test('attestations that differ in one field never make a quorum, and the round e
   await register(world, 3);
   const round = await openRound(world);
   await commitAll(world, round);
-  await approveAll(world, round);
+  await auditRound(world);
   const base = attestationOf(0);
   const variants = [
     base,
@@ -198,8 +209,7 @@ test('a trainer that never commits is missed, then paused, and the others go on 
       await world.ok(trainerAt(index), commitCall(commitmentOf(world, round, trainerAt(index))));
     await world.blocks(world.parameters.trainBlocks);
     t.is((await current(world)).phase, 'auditing');
-    for (const index of [0, 1])
-      for (const by of [0, 1, 2, 3]) await giveVerdict(world, by, number, trainerAt(index), 'valid');
+    await auditRound(world);
     await attest(world, attestationOf(number));
     await world.block();
   }
@@ -225,13 +235,12 @@ test('a round in which nobody commits is void and pays nothing', async (t) => {
   t.is((await readSupply(world.view)).mintedGwei, 0n);
 });
 
-test('claims without a quorum of verdicts at the audit deadline are unresolved and nobody is slashed', async (t) => {
+test('claims without a quorum of verdicts when reveals end are unresolved and nobody is slashed', async (t) => {
   const world = await openWorld(4);
   await register(world, 3);
-  const round = await openRound(world);
-  await commitAll(world, round);
-  for (const by of [0, 1]) await giveVerdict(world, by, 0, trainerAt(0), 'valid');
-  await world.blocks(world.parameters.auditBlocks + 1);
+  await commitAll(world, await openRound(world));
+  await auditRound(world, {}, [0, 1]);
+  await world.block();
   const done = await readRound(world.view, 0);
   t.is(done.outcome, 'void');
   t.deepEqual(
@@ -243,31 +252,94 @@ test('claims without a quorum of verdicts at the audit deadline are unresolved a
   t.is(trainer.consecutiveMisses, 0, 'silent authorities are not the trainer’s failure');
 });
 
-test('a claim is given up as soon as more than a third find it unavailable, and counts as a stall', async (t) => {
+test('a round in which no authority says anything ends by its deadlines', async (t) => {
   const world = await openWorld(4);
   await register(world, 3);
-  const round = await openRound(world);
-  await commitAll(world, round);
-  await giveVerdict(world, 0, 0, trainerAt(0), 'unavailable');
-  t.is((await readClaim(world.view, 0, trainerAt(0))).status, 'committed');
-  await giveVerdict(world, 1, 0, trainerAt(0), 'unavailable');
+  await commitAll(world, await openRound(world));
+  await world.blocks(world.parameters.auditBlocks + 3);
+  t.is((await readRound(world.view, 0)).outcome, 'void');
+});
+
+test('what is committed and never revealed is an abstention, and holds the reveals to their deadline', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3);
+  await commitAll(world, await openRound(world));
+  const round = await current(world);
+  for (const by of [0, 1, 2, 3]) await world.ok(authority(world, by), sealCall(world, by, round));
+  for (const by of [0, 1, 2]) await world.ok(authority(world, by), revealCall(by, round));
+  await world.blocks(world.parameters.revealBlocks - 1);
+  t.is((await current(world)).phase, 'revealing');
+  await world.block();
+  t.is((await current(world)).phase, 'attesting');
+  await attest(world, attestationOf(0));
+  const paid = (await world.block()).events.flatMap((event) =>
+    event.kind === 'minted' && event.reason === 'auditing' ? [event.recipient] : [],
+  );
+  t.deepEqual(
+    paid,
+    [0, 1, 2].map((index) => authority(world, index)),
+  );
+});
+
+test('a claim that more than a third find unavailable is unresolved and counts as a stall', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3);
+  await commitAll(world, await openRound(world));
+  const gone = [{ trainer: trainerAt(0), verdict: 'unavailable' }] as const;
+  await auditRound(world, { 0: gone, 1: gone });
   t.is((await readClaim(world.view, 0, trainerAt(0))).status, 'unresolved');
-  await approveAll(world, round, [trainerAt(0)]);
-  await world.blocks(world.parameters.challengeBlocks);
   await attest(world, attestationOf(0));
   await world.block();
   t.is((await readTrainer(world.view, trainerAt(0))).consecutiveMisses, 1);
 });
 
-test('an authority that is down delays the end of audits by the challenge window only', async (t) => {
+test('an authority that is down holds the audit to its deadline and no longer', async (t) => {
   const world = await openWorld(4);
   await register(world, 3);
-  const round = await openRound(world);
-  await commitAll(world, round);
-  for (const { trainer } of round.roster) for (const by of [0, 1, 2]) await giveVerdict(world, by, 0, trainer, 'valid');
-  t.is((await current(world)).phase, 'auditing');
-  await world.blocks(world.parameters.challengeBlocks);
+  await commitAll(world, await openRound(world));
+  const { deadline } = await current(world);
+  await auditRound(world, {}, [0, 1, 2]);
   t.is((await current(world)).phase, 'attesting');
+  t.is(world.number(), deadline + 1);
+});
+
+test('PASSED counts toward the quorum and is paid an eighth of an executed VALID', async (t) => {
+  const world = await openWorld(4);
+  await register(world, 3);
+  await commitAll(world, await openRound(world));
+  const passed = [0, 1, 2].map((index) => ({ trainer: trainerAt(index), verdict: 'passed' }) as const);
+  await auditRound(world, { 0: passed, 1: passed, 2: passed });
+  t.is((await current(world)).acceptedCount, 3);
+  await attest(world, attestationOf(0));
+  const paid = (await world.block()).events.flatMap((event) =>
+    event.kind === 'minted' && event.reason === 'auditing' ? [event.gwei] : [],
+  );
+  const share = ((await readRound(world.view, 0)).emissionGwei * 1_200n) / 10_000n;
+  t.deepEqual(paid, [(share * 3n) / 33n, (share * 3n) / 33n, (share * 3n) / 33n, (share * 24n) / 33n]);
+});
+
+test('the audit rate of a seat falls as its stake and unvested pay grow, and is fixed when the roster freezes', async (t) => {
+  const world = await openWorld(4, { auditFloorBps: 100, minStakeGwei: 0n, rewardPerTokenGwei: 1_000_000n });
+  const { steps, batch, sequenceLength } = world.parameters;
+  const pay = (BigInt(steps * batch * sequenceLength) * 1_000_000n * 7_500n) / 10_000n;
+  const rateOf = (securityGwei: bigint): number => Math.min(10_000, Number((2n * pay * 7_000n) / (securityGwei + pay)));
+  const stakes = [0n, 10n * ONE_POL, 50n * ONE_POL];
+  for (const [index, stake] of stakes.entries()) {
+    await world.fund(trainerAt(index), 200n * ONE_POL);
+    await world.ok(trainerAt(index), registerCall(1, stake));
+  }
+  const rates = (await openRound(world)).roster.map(({ auditRateBps }) => auditRateBps);
+  t.deepEqual(rates, [10_000, rateOf(10n ** 10n), rateOf(50n * 10n ** 9n)]);
+  await world.ok(trainerAt(2), addStakeCall(100n * ONE_POL));
+  t.is((await current(world)).roster[2]?.auditRateBps, rates[2], 'a stake added later waits for the next roster');
+  await commitAll(world, await current(world));
+  await auditRound(world);
+  await attest(world, attestationOf(0));
+  await world.block();
+  const next = (await openRound(world)).roster.map(({ auditRateBps }) => auditRateBps);
+  const unvested = (await readTrainer(world.view, trainerAt(0))).unvestedGwei;
+  t.deepEqual(next, [rateOf(unvested), rateOf(10n ** 10n + unvested), rateOf(150n * 10n ** 9n + unvested)]);
+  t.true((next[0] as number) < 10_000);
 });
 
 test('the emission of a round is capped and the cap halves', async (t) => {
@@ -287,7 +359,7 @@ test('claims and hashes of a former round in the same place of the ring never sh
   await honestRound(world);
   for (let number = 1; number <= 64; number++) {
     await world.ok(trainerAt(0), commitCall(commitmentOf(world, await openRound(world), trainerAt(0))));
-    await giveVerdict(world, 0, number, trainerAt(0), 'valid');
+    await auditRound(world);
     await attest(world, attestationOf(number));
     await world.block();
   }

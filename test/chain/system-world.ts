@@ -15,6 +15,7 @@ import { type StateSource, StateJournal } from '../../chain/state-journal.ts';
 import { decodeReturn, decodeRevert, encodeCall, trainersAbi } from '../../chain/system/abi.ts';
 import {
   type Authority,
+  BONDS_ADDRESS,
   type ContractCall,
   LEAF_BYTES,
   LEARNING_ROUNDS_ADDRESS,
@@ -30,6 +31,8 @@ import { type SystemEvent, decodeSystemLog } from '../../chain/system/events.ts'
 import { systemHooks } from '../../chain/system/hooks.ts';
 import { defaultLearningParameters } from '../../chain/system/parameters.ts';
 import {
+  readBond,
+  readBondTotals,
   readCurrentRound,
   readPendingRewards,
   readPendingRewardsFromStorage,
@@ -56,9 +59,11 @@ export const testParameters: LearningParameters = {
   minTrainers: 3,
   trainBlocks: 10,
   auditBlocks: 8,
-  challengeBlocks: 2,
+  revealBlocks: 8,
+  canaryBlocks: 0,
   disputeBlocks: 4,
   attestBlocks: 6,
+  recheckWindowBlocks: 30,
   unbondingBlocks: 5,
   steps: 4,
   samplesPerAudit: 2,
@@ -79,7 +84,18 @@ export type Sent = Readonly<{
   events: readonly SystemEvent[];
 }>;
 
-const ORDER: readonly RoundPhase[] = ['idle', 'frozen', 'training', 'auditing', 'attesting', 'settling', 'done'];
+const ORDER: readonly RoundPhase[] = [
+  'idle',
+  'frozen',
+  'training',
+  'auditing',
+  'revealing',
+  'judging',
+  'attesting',
+  'settling',
+  'done',
+];
+const SETTLING = ORDER.indexOf('settling');
 
 /** A state with nothing under it. */
 const NOWHERE: StateSource = {
@@ -96,6 +112,7 @@ type Memory = {
   round: number;
   pays: Set<string>;
   stakes: Map<Hex, bigint>;
+  bonds: Map<Hex, bigint>;
   accounts: Set<Hex>;
 };
 
@@ -109,16 +126,18 @@ export async function openWorld(
   const authorities = Array.from({ length: authorityCount }, (_, index) => authorityOf(index));
   const hooks = unwrap(await systemHooks(parameters, authorities));
   const state = new StateJournal(NOWHERE);
+  let genesisWei = 0n;
   const common = new Common({ chain: Mainnet, hardfork: Hardfork.Prague });
   const evm = await createEVM({ common, stateManager: state });
   for (const [address, account] of Object.entries(hooks.alloc)) {
     const at = createAddressFromString(address);
+    genesisWei += account.balance;
     await state.putAccount(at, new Account(BigInt(account.nonce ?? 0), account.balance));
     await state.putCode(at, fromHex(account.code ?? '0x'));
     for (const [key, value] of Object.entries(account.storage ?? {}))
       await state.putStorage(at, fromHex(key), fromHex(value));
   }
-  return new World({ authorities, parameters, hooks, state, evm, watched });
+  return new World({ authorities, parameters, hooks, state, evm, watched, genesisWei });
 }
 
 type WorldParts = Readonly<{
@@ -128,6 +147,7 @@ type WorldParts = Readonly<{
   state: StateJournal;
   evm: EVM;
   watched: boolean;
+  genesisWei: bigint;
 }>;
 
 export class World {
@@ -141,15 +161,17 @@ export class World {
     this.#parts = parts;
     this.authorities = parts.authorities;
     this.parameters = parts.parameters;
-    const contracts = [TRAINERS_ADDRESS, REWARDS_ADDRESS, LEARNING_ROUNDS_ADDRESS];
+    const contracts = [TRAINERS_ADDRESS, REWARDS_ADDRESS, LEARNING_ROUNDS_ADDRESS, BONDS_ADDRESS];
+    const bond = parts.parameters.authorityBondGwei * ONE_GWEI;
     const accounts = new Set([...contracts, ...parts.authorities.map(({ address }) => address)]);
     this.#memory = {
-      fundedWei: 0n,
+      fundedWei: parts.genesisWei,
       paidWei: 0n,
       phase: 'idle',
       round: -1,
       pays: new Set(),
       stakes: new Map(),
+      bonds: new Map(parts.authorities.map(({ address }) => [address, bond])),
       accounts,
     };
   }
@@ -176,7 +198,10 @@ export class World {
       await this.#credit(recipient, gwei * ONE_GWEI);
       this.#memory.paidWei += gwei * ONE_GWEI;
     }
-    if (watched) await this.checkInvariants();
+    if (watched) {
+      await this.checkInvariants();
+      await checkEachBond(this.#memory, this.view);
+    }
     return present(last, 'onBlock');
   }
 
@@ -312,12 +337,44 @@ function noteEvents(memory: Memory, events: readonly SystemEvent[]): void {
       check(event.burnedWei + event.bountyWei === memory.stakes.get(event.trainer), 'slash is not the stake');
       memory.stakes.set(event.trainer, 0n);
     }
+    noteBond(memory, event);
     if (event.kind === 'vested' && event.paidGwei > 0n) {
       const key = `${event.round} ${event.trainer}`;
       check(!memory.pays.has(key), `two payouts for ${key}`);
       memory.pays.add(key);
     }
   }
+}
+
+/** A bond only grows by deposits and only shrinks by a slash or its withdrawal. */
+function noteBond(memory: Memory, event: SystemEvent): void {
+  if (event.kind === 'bondDeposited') {
+    const before = memory.bonds.get(event.account) ?? 0n;
+    check(event.bondWei === before + event.amountWei, 'a deposit is added to the bond');
+    memory.bonds.set(event.account, event.bondWei);
+  }
+  if (event.kind === 'bondWithdrawn') {
+    check(memory.bonds.get(event.account) === event.amountWei, 'withdrawn is not the bond');
+    memory.bonds.set(event.account, 0n);
+  }
+  if (event.kind === 'bondSlashed') {
+    const left = (memory.bonds.get(event.account) ?? 0n) - event.burnedWei - event.bountyWei;
+    check(left >= 0n, 'a slash is more than the bond');
+    memory.bonds.set(event.account, left);
+  }
+}
+
+/** The bonds of events are those of the contract, and it holds exactly bonds, credits and open accusations. */
+async function checkBonds(memory: Memory, view: ViewCall, held: bigint): Promise<void> {
+  const bonds = [...memory.bonds.values()].reduce((sum, bond) => sum + bond, 0n);
+  const totals = await readBondTotals(view);
+  check(bonds === totals.bondsWei, 'totalBonds is not the sum of bonds');
+  check(held === totals.bondsWei + totals.creditWei + totals.accusationsWei, 'balance of Bonds is not what it owes');
+}
+
+async function checkEachBond(memory: Memory, view: ViewCall): Promise<void> {
+  for (const [account, noted] of memory.bonds)
+    check((await readBond(view, account)).bondWei === noted, `bond of ${account} is not what events say`);
 }
 
 async function checkLedger(memory: Memory, view: ViewCall, balance: (address: Hex) => Promise<bigint>): Promise<void> {
@@ -335,6 +392,7 @@ async function checkLedger(memory: Memory, view: ViewCall, balance: (address: He
   check(unvested === (await totals('totalUnvestedGwei')), 'totalUnvestedGwei is not the sum of unvested pay');
   const held = stake + (await totals('totalCredit'));
   check(held === (await balance(TRAINERS_ADDRESS)), 'balance of Trainers is not stakes + credits');
+  await checkBonds(memory, view, await balance(BONDS_ADDRESS));
   const supply = await readSupply(view);
   check(supply.burnedWei === (await balance(REWARDS_ADDRESS)), 'balance of Rewards is not what was burned');
   check(supply.paidGwei * ONE_GWEI === memory.paidWei, 'paid is not what was withdrawn');
@@ -364,7 +422,7 @@ async function checkTransition(memory: Memory, view: ViewCall): Promise<void> {
   memory.round = round.round;
   const accepted = round.roster.filter(({ status }) => status === 'accepted').length;
   check(accepted === round.acceptedCount, 'acceptedCount is not the number of accepted claims');
-  check(round.outcome === 'pending' || ORDER.indexOf(round.phase) >= 5, 'an outcome stands before settling');
+  check(round.outcome === 'pending' || ORDER.indexOf(round.phase) >= SETTLING, 'an outcome stands before settling');
 }
 
 /** Leaves of a claim: any bytes of the right length. */

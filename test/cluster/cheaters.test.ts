@@ -117,7 +117,14 @@ test('an altered step, skipped steps and a copied proof are each rejected and sl
     regularNodes: 4,
     stepsPerRound: STEPS,
     // Certainty is wanted here: every authority re-executes every step.
-    parameters: { samplesPerAudit: STEPS, trainBlocks: 90, auditBlocks: 90, disputeBlocks: 60, challengeBlocks: 2 },
+    parameters: {
+      auditFloorBps: 10_000,
+      samplesPerAudit: STEPS,
+      canaryBps: 0,
+      trainBlocks: 90,
+      auditBlocks: 90,
+      disputeBlocks: 60,
+    },
   });
   const captured = new Map<number, Answer>();
   const { honest, alters, skips, copies } = tampers(network, captured);
