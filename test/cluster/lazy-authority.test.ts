@@ -80,8 +80,8 @@ test('a made-up digest costs its authority the bond, and a false accusation cost
   );
   nodes.push(await startHere(stage, present(network.nodes[4], 'trainer'), { training: true }));
   const watched = present(nodes[0], 'node');
-  const view = systemView(watched.chain);
-  t.is((await readBond(view, lazy)).bondWei, BOND);
+  const bondOf = (account: Hex) => readBond(systemView(watched.chain), account);
+  t.is((await bondOf(lazy)).bondWei, BOND);
 
   const conviction = await waitFor('the lazy authority convicted', WAIT_MS, () =>
     trialOf(watched, ({ accused }) => accused === lazy),
@@ -89,15 +89,15 @@ test('a made-up digest costs its authority the bond, and a false accusation cost
   t.is(conviction.state, 'guilty');
   t.is(conviction.kind, 'digest');
   t.deepEqual([...conviction.guilty].sort(), [0, 1, 2], 'the three others executed and agree');
-  t.is((await readBond(view, lazy)).bondWei, 0n);
-  const bounty = (await readBond(view, conviction.accuser)).creditWei;
+  t.is((await bondOf(lazy)).bondWei, 0n);
+  const bounty = (await bondOf(conviction.accuser)).creditWei;
   t.is(bounty, BOND / 5n + ACCUSATION, 'a fifth of the bond, and its own back');
   t.log(`convicted of round ${conviction.round} by authority ${conviction.accuser}`);
 
   // The round it lied about is of use to everyone else; its claim was true.
-  const round = await readRound(view, conviction.round);
+  const round = await readRound(systemView(watched.chain), conviction.round);
   t.is(round.roster[0]?.status, 'accepted');
-  const { bondWei: before, creditWei } = await readBond(view, honest);
+  const { bondWei: before, creditWei } = await bondOf(honest);
   t.is(before, BOND);
   sendAsStranger(
     nodes,
@@ -107,12 +107,12 @@ test('a made-up digest costs its authority the bond, and a false accusation cost
     trialOf(watched, ({ accuser }) => accuser === stranger),
   );
   t.is(acquittal.state, 'innocent');
-  t.is((await readBond(view, honest)).bondWei, BOND);
-  t.is((await readBond(view, honest)).creditWei - creditWei, ACCUSATION / 5n);
-  t.is((await readBond(view, stranger)).creditWei, 0n);
+  t.is((await bondOf(honest)).bondWei, BOND);
+  t.is((await bondOf(honest)).creditWei - creditWei, ACCUSATION / 5n);
+  t.is((await bondOf(stranger)).creditWei, 0n);
 
   // A seal that is a copy of another's opens nothing, and strangers have none.
-  const running = present(await readCurrentRound(view), 'round');
+  const running = present(await readCurrentRound(systemView(watched.chain)), 'round');
   sendAsStranger(nodes, commitVerdictsCall(running.round, digest));
   const later = await waitFor('another round accepted', WAIT_MS, async () =>
     (watched.learning()?.history.rounds() ?? []).some(
@@ -124,6 +124,6 @@ test('a made-up digest costs its authority the bond, and a false accusation cost
   t.true(later);
   for (const index of [0, 1, 2]) {
     const { address } = present(network.nodes[index], 'authority');
-    t.is((await readBond(view, address)).bondWei, BOND, 'no honest authority loses anything');
+    t.is((await bondOf(address)).bondWei, BOND, 'no honest authority loses anything');
   }
 });
