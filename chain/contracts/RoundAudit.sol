@@ -97,7 +97,14 @@ abstract contract RoundAudit is RoundStorage {
         round.sealed_ = mask;
         seals[number % KEPT_ROUNDS][index] = hash;
         emit VerdictsSealed(number, msg.sender, hash);
-        if (_bits(mask) == _setSize(round)) _enterRevealing(round);
+        uint256 hidden = _bits(mask);
+        uint64 grace = uint64(block.number) + rules.graceBlocks;
+        if (hidden == _setSize(round)) {
+            _enterRevealing(round);
+        } else if (hidden == _quorum(round) && grace < round.deadline) {
+            // One that is down holds the others up no longer than this.
+            _enter(round, Phase.Auditing, grace);
+        }
     }
 
     /// @notice Opens what the caller committed. What is never opened counts for nothing.

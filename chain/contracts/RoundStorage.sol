@@ -39,6 +39,7 @@ abstract contract RoundStorage {
         uint16 maxTrainers;
         uint32 trainBlocks;
         uint32 auditBlocks;
+        uint32 graceBlocks;
         uint32 revealBlocks;
         uint32 canaryBlocks;
         uint32 disputeBlocks;

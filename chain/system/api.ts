@@ -239,6 +239,8 @@ export type LearningParameters = Readonly<{
   missLimit: number;
   trainBlocks: number;
   auditBlocks: number;
+  /** Blocks that the last authorities have once a quorum has committed its verdicts. */
+  graceBlocks: number;
   revealBlocks: number;
   /** Whole blocks that reveals last at least, so that a canary can be opened. */
   canaryBlocks: number;

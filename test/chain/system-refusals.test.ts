@@ -236,7 +236,7 @@ test('a reveal is refused unless it is what its authority committed, of the righ
     t.deepEqual((await current(branch)).revealed, []);
   }
   for (const by of [0, 1, 2]) await world.ok(authority(world, by), sealCall(world, by, round));
-  await world.blocks(world.parameters.auditBlocks);
+  while ((await current(world)).phase === 'auditing') await world.block();
   const send = async (by: number, entries: Hex, nonce: Hex, proof: Hex = PROOF, number: number = 0) =>
     (await world.send(authority(world, by), revealVerdictsCall(number, entries, nonce, proof))).error;
   t.is(await send(3, honest, nonceOf(3, 0)), 'NotSealed', 'no reveal without a commit');
@@ -256,7 +256,7 @@ test('a reveal is refused unless it is what its authority committed, of the righ
   t.is((await world.send(stranger, revealVerdictsCall(0, honest, nonceOf(0, 0), PROOF))).error, 'NotAuthority');
   t.is(await send(0, honest, nonceOf(0, 0)), null);
   t.is(await send(0, honest, nonceOf(0, 0)), 'AlreadyGiven', 'a replay');
-  await world.blocks(world.parameters.revealBlocks);
+  while ((await current(world)).phase === 'revealing') await world.block();
   t.is(await send(1, encodeEntries(entriesOf(round, 1)), nonceOf(1, 0)), 'WrongPhase', 'late');
 });
 

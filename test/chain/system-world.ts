@@ -59,6 +59,7 @@ export const testParameters: LearningParameters = {
   minTrainers: 3,
   trainBlocks: 10,
   auditBlocks: 8,
+  graceBlocks: 3,
   revealBlocks: 8,
   canaryBlocks: 0,
   disputeBlocks: 4,
