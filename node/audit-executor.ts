@@ -1,6 +1,6 @@
 // Owns putting an audit's question to the engine thread: the slot's task, the base model, states and update from peers.
 
-import { type Hex } from '../base/bytes.ts';
+import type { Hex } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
 import type { Commitment, RoundRecord } from '../chain/system/api.ts';
 import type { AuditVerdict } from '../trainer/audit.ts';
