@@ -12,7 +12,7 @@ import type { Event } from '../consensus/input.ts';
 import type { Proposal, Vote } from '../consensus/message.ts';
 import { proposalTimestamp } from '../consensus/proposal-time.ts';
 import { rotation } from '../consensus/proposer.ts';
-import { resume } from '../consensus/replay.ts';
+import { leadsTo, resume } from '../consensus/replay.ts';
 import { type SigningDomain, ballotDigest, offerDigest } from '../consensus/sign-bytes.ts';
 import { type HeightState, heightState, isKnown, missingDecision, step } from '../consensus/step.ts';
 import { DEFAULT_TIMEOUTS } from '../consensus/timeouts.ts';
@@ -23,7 +23,7 @@ import type { LogEntry } from './consensus-log.ts';
 import { type ConsensusMemory, openConsensusMemory } from './consensus-memory.ts';
 import type { CertifiedBlock, ConsensusOptions, ConsensusStatus } from './consensus-options.ts';
 import { type Proposals, createProposals } from './consensus-proposals.ts';
-import { replayEvents } from './consensus-replay.ts';
+import { type Replayed, replayEvents } from './consensus-replay.ts';
 import { type ConsensusSigner, FOLLOWER } from './consensus-signer.ts';
 import type { SignStep } from './sign-guard.ts';
 import { type TimerSet, timerSet } from './timer-set.ts';
@@ -153,13 +153,7 @@ export class ConsensusDriver {
     this.#isStarted = false; // until the new core stands, messages are held back
     this.#height = head.height + 1;
     this.#set = validatorSet((await this.#options.validators(this.#height)).map((address) => address.toLowerCase()));
-    this.#core = heightState({
-      height: this.#height,
-      self: this.#signer.address,
-      validators: this.#set,
-      proposerOf: rotation(this.#set),
-      timeouts: this.#options.timeouts ?? DEFAULT_TIMEOUTS,
-    });
+    this.#core = this.#newCore();
     this.#proposals.clear();
     this.#reported.clear();
     this.#proposalMs = null;
@@ -167,11 +161,27 @@ export class ConsensusDriver {
     const replay = memory.height() === this.#height ? this.#replay : [];
     if (memory.height() <= this.#height) this.#replay = [];
     if (memory.height() < this.#height) memory.begin(this.#height);
-    if (replay.length > 0) return this.#restore(replay);
+    const replayed = replayEvents(replay, this.#set);
+    const events = replayed.map(({ event }) => event);
+    const signed = this.#signer.lastSigned();
+    if (signed?.height === this.#height && !leadsTo(this.#newCore(), events, signed.round, signed.step)) {
+      memory.holdShort();
+    }
+    if (replay.length > 0) return this.#restore(replayed);
     const paceMs = this.#startedMs === 0 ? 0 : this.#startedMs + (intervalMs ?? 1_000) - clock.monotonic();
     const stampMs = (head.timestamp + 1) * 1_000 - clock.now();
     const waitMs = Math.ceil(Math.min(MAX_WAIT_MS, Math.max(0, paceMs, stampMs)));
     this.#timers.after(waitMs, () => this.#enqueue({ kind: 'start', height: this.#height }));
+  }
+
+  #newCore(): HeightState {
+    return heightState({
+      height: this.#height,
+      self: this.#signer.address,
+      validators: this.#set,
+      proposerOf: rotation(this.#set),
+      timeouts: this.#options.timeouts ?? DEFAULT_TIMEOUTS,
+    });
   }
 
   #startHeight(): void {
@@ -182,15 +192,16 @@ export class ConsensusDriver {
   }
 
   /** Brings the core back to where the log ends, then does what had not been done yet. */
-  #restore(entries: readonly LogEntry[]): void {
+  #restore(replayed: readonly Replayed[]): void {
     const core = present(this.#core, 'core');
     this.#isStarted = true;
     this.#startedMs = this.#options.clock.monotonic();
-    const replayed = replayEvents(entries, this.#set);
     for (const { block } of replayed) if (block !== null) this.#proposals.keep(block.value, block.wire, null);
-    const events = replayed.map(({ event }) => event);
-    this.#effects = resume(core, events);
-    this.#options.log.info('consensus-replayed', { height: this.#height, entries: entries.length });
+    this.#effects = resume(
+      core,
+      replayed.map(({ event }) => event),
+    );
+    this.#options.log.info('consensus-replayed', { height: this.#height, entries: replayed.length });
     this.#enqueue({ kind: 'resume', height: this.#height });
   }
 

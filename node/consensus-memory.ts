@@ -17,6 +17,8 @@ export type ConsensusMemory = Readonly<{
   begin(height: number): void;
   append(entry: LogEntry): void;
   sync(): void;
+  /** The log does not lead to the last signature of its height: its end was lost, so the height is followed only. */
+  holdShort(): void;
   close(): void;
 }>;
 
@@ -73,6 +75,11 @@ export function openConsensusMemory(
       say.warn('consensus-log-full', { votesFrom: knownFrom });
     },
     sync: log.sync,
+    holdShort() {
+      holdBackTo(log.height() + 1);
+      log.spoil();
+      say.warn('consensus-log-short', { votesFrom: knownFrom });
+    },
     close() {
       signer.close();
       log.close();

@@ -19,6 +19,8 @@ export type ConsensusSigner = Readonly<{
   holdBack(height: number, untilMs: number): void;
   /** True once a signature has left since the start. */
   hasSigned(): boolean;
+  /** Place of the last signature on record. */
+  lastSigned(): SignPlace | null;
   /** True for a key of which no signature is on record. */
   isUnused(): boolean;
   close(): void;
@@ -40,6 +42,7 @@ export const FOLLOWER: ConsensusSigner = {
   sign: () => null,
   holdBack: () => {},
   hasSigned: () => false,
+  lastSigned: () => null,
   isUnused: () => false,
   close: () => {},
 };
@@ -79,6 +82,7 @@ export function openConsensusSigner(options: SignerOptions): Result<ConsensusSig
       heldUntilMs = untilMs;
     },
     hasSigned: () => hasSigned,
+    lastSigned: guard.last,
     isUnused: () => guard.last() === null,
     close: () => guard.close(),
   });

@@ -1,6 +1,6 @@
 // Owns tests of whole authorities: real drivers, signatures, sign-state and log files, over a toy chain and message bus.
 
-import { rmSync } from 'node:fs';
+import { rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { prng } from '../../base/prng.ts';
@@ -118,6 +118,36 @@ test('an authority whose sign state is lost on a running chain does not start', 
   rmSync(join(network.folder(3), 'sign-state.bin'));
   const refused = await network.start(3);
   t.true(!refused.ok && refused.code === 'sign-guard/missing');
+});
+
+test('an authority whose log has lost its end keeps silent for that height, also after another crash', async (t) => {
+  const network = new ToyNetwork(4);
+  t.teardown(() => network.close());
+  let said = 0;
+  let warned: string[] = [];
+  const note = (code: string) => warned.push(code);
+  network.overrides = { log: { debug: () => {}, info: () => {}, warn: note, error: () => {} } };
+  network.bus.join(99, () => 'ignore');
+  network.bus.isLinked = (bytes) => {
+    if (decodeMessage(bytes).ok) said++;
+    return true;
+  };
+  t.true((await network.start(3)).ok);
+  t.true(await network.until(() => said > 0, 10_000), 'alone it prevotes nil');
+  await network.stop(3);
+  t.true((await network.start(3)).ok);
+  await network.stop(3);
+  t.deepEqual(warned, [], 'a whole log leads to the vote');
+  truncateSync(join(network.folder(3), 'consensus.wal'), 20);
+  said = 0;
+  for (const warning of ['consensus-log-short', 'consensus-log-damaged']) {
+    t.true((await network.start(3)).ok);
+    await systemClock.sleep(900);
+    await network.stop(3);
+    t.true(warned.includes(warning), `${warning}: ${warned.join()}`);
+    t.is(said, 0);
+    warned = [];
+  }
 });
 
 test('junk, foreign and forged messages are refused and do not stop the chain', async (t) => {

@@ -2,14 +2,14 @@
 // all invariants. A failure is a seed and what broke.
 
 import { futureBuffer } from '../../consensus/future-buffer.ts';
-import { resume } from '../../consensus/replay.ts';
+import { leadsTo, resume } from '../../consensus/replay.ts';
 import { heightState, isKnown, step } from '../../consensus/step.ts';
 import { type DiskTally, type DiskTrouble, diskStore } from './disk-store.ts';
 import { type Faults, calm, crashing, mixed, twinsScenario } from './faults.ts';
 import type { Core, WorldOptions } from './world-parts.ts';
 import { World } from './world.ts';
 
-export const CORE: Core = { heightState, step, isKnown, resume, futureBuffer };
+export const CORE: Core = { heightState, step, isKnown, resume, leadsTo, futureBuffer };
 
 export const CAMPAIGNS = ['mixed', 'twins', 'crash', 'full', 'rot', 'sweep'] as const;
 export type Campaign = (typeof CAMPAIGNS)[number];
@@ -22,6 +22,7 @@ export type CampaignResult = Readonly<{
   full: number;
   rotten: number;
   refused: number;
+  short: number;
   failures: readonly Readonly<{ seed: number; violation: string; faults: Faults }>[];
 }>;
 
@@ -54,15 +55,15 @@ function optionsOf(campaign: Campaign, seed: number, tally: DiskTally): WorldOpt
 }
 
 /** Runs `count` worlds from seed `first` on. */
-export function runCampaign(campaign: Campaign, first: number, count: number): CampaignResult {
-  const tally: DiskTally = { full: 0, rotten: 0, refused: 0 };
+export function runCampaign(campaign: Campaign, first: number, count: number, core: Core = CORE): CampaignResult {
+  const tally: DiskTally = { full: 0, rotten: 0, refused: 0, short: 0 };
   const failures: { seed: number; violation: string; faults: Faults }[] = [];
   let heights = 0;
   let virtualMs = 0;
   let restarts = 0;
   for (let seed = first; seed < first + count; seed++) {
     const faults = faultsOf(campaign, seed);
-    const outcome = new World(seed, faults, CORE, optionsOf(campaign, seed, tally)).run();
+    const outcome = new World(seed, faults, core, optionsOf(campaign, seed, tally)).run();
     heights += outcome.heights;
     virtualMs += outcome.virtualMs;
     restarts += outcome.restarts;

@@ -18,13 +18,14 @@ const DOMAIN_ID = keccak256(utf8('simulated'));
 /** Small, so that the file is written anew many times. */
 const COMPACT_RECORDS = 24;
 
-export type DiskTally = { full: number; rotten: number; refused: number };
+/** `short`: openings of a log that had lost inputs a signature rests on. */
+export type DiskTally = { full: number; rotten: number; refused: number; short: number };
 
-const encode = (event: Event): Uint8Array =>
-  utf8(JSON.stringify(event, (key, value: unknown) => (key === 'signature' ? undefined : value)));
+const encode = (event: Event): string =>
+  JSON.stringify(event, (key, value: unknown) => (key === 'signature' ? undefined : value));
 
-function decode(bytes: Uint8Array): Event {
-  const event = JSON.parse(Buffer.from(bytes).toString('utf8')) as Event;
+function decode(text: string): Event {
+  const event = JSON.parse(text) as Event;
   if (event.kind === 'vote') return { ...event, vote: { ...event.vote, signature: NO_SIGNATURE } };
   if (event.kind === 'proposal') return { ...event, proposal: { ...event.proposal, signature: NO_SIGNATURE } };
   if (event.kind !== 'certificate') return event;
@@ -39,6 +40,10 @@ export function diskStore(seed: number, trouble: DiskTrouble, tally: DiskTally):
   let votesFrom = 0;
   let signed: SignPlace | null = null;
   let opens = 0;
+  /** What was appended for the height in progress, and how much of it the last signature rests on. */
+  let written: string[] = [];
+  let needed = 0;
+  let isShort = false;
 
   function open(height: number): readonly Event[] {
     if (trouble === 'full') {
@@ -66,35 +71,51 @@ export function diskStore(seed: number, trouble: DiskTrouble, tally: DiskTally):
     log = journal.value.log;
     if (journal.value.isDamaged) {
       hold(trouble === 'rot', 'I12: a crash is taken for damage');
-      votesFrom = Math.max(log.height(), height) + 1;
+      votesFrom = Math.max(votesFrom, log.height() + 1, height + 1);
     }
-    if (log.height() !== height) {
-      log.reset(height);
-      return [];
-    }
-    return journal.value.entries.map((entry) => {
-      hold(entry.kind === 'message', 'I12: the log gives back what was written');
-      return decode(entry.bytes);
+    const isThis = log.height() === height;
+    const entries = isThis ? journal.value.entries : [];
+    const texts = entries.map((entry, index) => {
+      const text = entry.kind === 'message' ? Buffer.from(entry.bytes).toString('utf8') : '';
+      hold(text === written[index], 'I12: the log gives back what was written');
+      return text;
     });
+    if (!isThis) reset(height);
+    isShort = signed?.height === height && texts.length < needed;
+    tally.short += isShort ? 1 : 0;
+    written = texts;
+    return texts.map(decode);
+  }
+
+  function reset(height: number): void {
+    written = [];
+    isShort = false;
+    log?.reset(height);
   }
 
   return {
     begin(height) {
       if (log === null) open(height);
-      else if (log.height() !== height) log.reset(height);
+      else if (log.height() !== height) reset(height);
     },
     append(event) {
-      log?.append({ kind: 'message', bytes: encode(event), validity: 'valid' });
+      const text = encode(event);
+      written.push(text);
+      log?.append({ kind: 'message', bytes: utf8(text), validity: 'valid' });
     },
     sync() {
       log?.sync();
     },
     record([height, round, step], what) {
       if (guard === null) return false;
+      hold(!isShort, `I12: ${height}/${round}/${step} is signed on a log that has lost its end in silence`);
       const place = { height, round, step };
       const result = guard.sign(place, keccak256(utf8(what)), () => NO_SIGNATURE);
-      if (result.ok) signed = place;
-      else if (result.code === 'sign-guard/storage') throw new Error(result.message);
+      const isLater = signed === null || comparePlaces(place, signed) > 0;
+      if (result.ok && isLater) {
+        signed = place;
+        needed = written.length; // of this height, since it is the last that was signed in
+      } else if (!result.ok && result.code === 'sign-guard/storage') throw new Error(result.message);
       return result.ok;
     },
     crash(chance) {
@@ -107,6 +128,15 @@ export function diskStore(seed: number, trouble: DiskTrouble, tally: DiskTally):
       tally.rotten++;
     },
     reopen: open,
+    lastSigned() {
+      const last = guard?.last() ?? null;
+      return last === null ? null : [last.height, last.round, last.step];
+    },
+    spoil(height) {
+      hold(trouble === 'rot', 'I12: a crash is taken for damage');
+      votesFrom = Math.max(votesFrom, height + 1);
+      log?.spoil();
+    },
     mayVote: (height) => guard !== null && height >= votesFrom,
   };
 }

@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { check } from '../../base/check.ts';
-import type { resume } from '../../consensus/replay.ts';
+import type * as ReplayModule from '../../consensus/replay.ts';
 import type * as FutureModule from '../../consensus/future-buffer.ts';
 import type * as StepModule from '../../consensus/step.ts';
 import { type Core, GOOD_HABITS, type Habits } from './world-parts.ts';
@@ -145,13 +145,14 @@ export async function loadMutant(mutant: Mutant, built: string, folder: string):
     writeFileSync(join(from, file), after);
   }
   const step = (await import(pathToFileURL(join(from, 'step.js')).href)) as typeof StepModule;
-  const replay = (await import(pathToFileURL(join(from, 'replay.js')).href)) as { resume: typeof resume };
+  const replay = (await import(pathToFileURL(join(from, 'replay.js')).href)) as typeof ReplayModule;
   const future = (await import(pathToFileURL(join(from, 'future-buffer.js')).href)) as typeof FutureModule;
   return {
     heightState: step.heightState,
     step: step.step,
     isKnown: step.isKnown,
     resume: replay.resume,
+    leadsTo: replay.leadsTo,
     futureBuffer: future.futureBuffer,
   };
 }

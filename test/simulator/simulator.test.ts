@@ -84,14 +84,20 @@ test('twins scenarios, power cuts at any effect, full disks and rotten bits brea
     ['sweep', 40],
     ['crash', 15],
     ['full', 15],
-    ['rot', 15],
+    ['rot', 30],
   ] as const) {
     const result = runCampaign(campaign, campaign === 'sweep' ? 60 : 0, worlds);
     t.deepEqual(result.failures, [], campaign);
     t.true(campaign === 'twins' || result.restarts > 0, campaign);
     t.true(campaign !== 'full' || result.full > 0, 'disks were full');
     t.true(campaign !== 'rot' || result.rotten > 0, 'bits were flipped');
+    t.true(campaign !== 'rot' || result.short > 0, 'logs lost their end');
   }
+});
+
+test('an authority that trusts a log without its end is found', (t) => {
+  const { failures } = runCampaign('rot', 0, 60, { ...core, leadsTo: () => true });
+  t.true(failures.some(({ violation }) => violation.startsWith('I12')));
 });
 
 test('a failing world shrinks to a short list of faults that still breaks it, none of which can be spared', async (t) => {

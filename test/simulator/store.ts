@@ -16,20 +16,28 @@ export type Store = Readonly<{
   crash(chance: number): void;
   /** The log of `height` after a restart. */
   reopen(height: number): readonly Event[];
+  /** Place of the last signature on record, where the log may have lost what it rests on. */
+  lastSigned(): Place | null;
+  /** What is known of this height is not all: no votes in it. */
+  spoil(height: number): void;
   /** False while the past of this key is not known. */
   mayVote(height: number): boolean;
 }>;
 
 export function memoryStore(): Store {
   let log: Event[] = [];
+  let logged = 0;
   let synced = 0;
   let last: Place = [0, 0, 1];
   let said = '';
+  function begin(height: number): void {
+    log = [];
+    logged = height;
+    synced = 0;
+  }
+
   return {
-    begin() {
-      log = [];
-      synced = 0;
-    },
+    begin,
     append(event) {
       log.push(event);
     },
@@ -46,10 +54,13 @@ export function memoryStore(): Store {
     crash(chance) {
       log.length -= chance % (log.length - synced + 1);
     },
-    reopen() {
+    reopen(height) {
+      if (height !== logged) begin(height);
       synced = log.length;
       return log;
     },
+    lastSigned: () => null,
+    spoil: () => {},
     mayVote: () => true,
   };
 }

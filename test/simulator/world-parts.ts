@@ -15,6 +15,7 @@ export type Core = Readonly<{
   step(state: HeightState, event: Event): StepResult;
   isKnown(state: HeightState, event: Event): boolean;
   resume(core: HeightState, events: readonly Event[]): Effect[];
+  leadsTo(core: HeightState, events: readonly Event[], round: number, signStep: number): boolean;
   futureBuffer<T>(senders: () => number, maxBytes?: number): FutureBuffer<T>;
 }>;
 

@@ -16,7 +16,7 @@ import { falseDecision, flood, lie } from './liar.ts';
 import { Links } from './links.ts';
 import { type Membership, SET_DELAY, memberships } from './membership.ts';
 import { type Offence, proposalOffence, voteOffence } from './offence.ts';
-import { atRest, holdBack, isCertified, isFounded, isPast, judged, population } from './node-checks.ts';
+import { atRest, holdBack, isCertified, isFounded, isPast, judged, population, reopened } from './node-checks.ts';
 import { type Place, memoryStore } from './store.ts';
 import {
   type Core,
@@ -289,9 +289,8 @@ export class World {
     node.isStarted = true;
     node.startedMs = this.#now;
     let events: readonly Event[] = [];
-    const height = node.chain.length + 1;
     const isOpen = this.#stored(node, () => {
-      events = node.store.reopen(height);
+      events = reopened(node, this.#fresh(node), this.#coreOf);
     });
     if (!isOpen) return;
     const known = this.#habits.rebuildValue ? events.filter((event) => event.kind !== 'built') : events;
@@ -463,7 +462,7 @@ export class World {
     if (node.isHonest) this.#observer.decided(node.name, votes[0]?.height ?? 0, previous, block, value, votes);
     node.chain.push(decision);
     node.stamp = this.#stamps.get(value) ?? node.stamp + 1;
-    this.#begin(at);
+    if (!this.#crashes(at)) this.#begin(at); // between the block's commit and the log of the next height
   }
 
   /** Once a second: say it again, and catch up from somebody. */
