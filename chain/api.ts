@@ -464,6 +464,8 @@ export type Genesis = Readonly<{
   learning: Readonly<Record<string, unknown>>;
   /** Where the dataset is found: opaque JSON here. */
   dataset: Readonly<Record<string, unknown>>;
+  /** What proofs of false steps are checked against (chain/system/challenge-parameters.ts); without it nobody can challenge. */
+  challenges?: Readonly<Record<string, unknown>>;
 }>;
 
 /** A call the protocol makes at the start of a block from 0xff..fe, gas-free, as EIP-4788 does. */

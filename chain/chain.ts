@@ -38,6 +38,7 @@ import { stateView } from './state-view.ts';
 import { openStore, type Row, type Store } from './store.ts';
 import { REWARDS_ADDRESS, SYSTEM_ADDRESS } from './system/api.ts';
 import { systemHooks } from './system/hooks.ts';
+import { parseChallengeParameters } from './system/challenge-parameters.ts';
 import { parseLearningParameters } from './system/parameters.ts';
 import { BLOCK_TURNS, CALL_TURNS } from './turns.ts';
 
@@ -77,7 +78,10 @@ type Core = {
 async function genesisSystem(genesis: Genesis): Promise<Result<SystemHooks>> {
   const parameters = parseLearningParameters(genesis.learning);
   if (!parameters.ok) return parameters;
-  const hooks = await systemHooks(parameters.value, genesis.authorities);
+  const challenges =
+    genesis.challenges === undefined ? success(null) : parseChallengeParameters(genesis.challenges);
+  if (!challenges.ok) return challenges;
+  const hooks = await systemHooks(parameters.value, genesis.authorities, challenges.value);
   if (!hooks.ok) return hooks;
   const { calls } = hooks.value;
   // Going on with rewards that are paid but not marked would pay them again.

@@ -55,6 +55,7 @@ export function parseGenesis(text: string): Result<Genesis> {
     'alloc',
     'learning',
     'dataset',
+    'challenges',
   ];
   for (const name of Object.keys(json)) if (!known.includes(name)) return bad(name, 'unknown field');
   if (json['format'] !== FORMAT) return bad('format', `must be "${FORMAT}"`);
@@ -68,6 +69,8 @@ export function parseGenesis(text: string): Result<Genesis> {
   if (!alloc.ok) return alloc;
   if (!isObject(json['learning'])) return bad('learning', 'an object');
   if (!isObject(json['dataset'])) return bad('dataset', 'an object');
+  const { challenges } = json;
+  if (challenges !== undefined && !isObject(challenges)) return bad('challenges', 'an object');
   return checkGenesis({
     chainId: json['chainId'] as number,
     timestamp: json['timestamp'] as number,
@@ -77,6 +80,7 @@ export function parseGenesis(text: string): Result<Genesis> {
     alloc: alloc.value,
     learning: json['learning'],
     dataset: json['dataset'],
+    ...(challenges === undefined ? {} : { challenges }),
   });
 }
 
@@ -180,6 +184,7 @@ function genesisJson(genesis: Genesis): JsonObject {
     alloc,
     learning: genesis.learning as Json,
     dataset: genesis.dataset as Json,
+    ...(genesis.challenges === undefined ? {} : { challenges: genesis.challenges as Json }),
   };
 }
 

@@ -1,6 +1,6 @@
 // Owns compiling chain/contracts/*.sol with fixed settings, so that the bytecode is reproducible: the system contracts to
-// build/chain/contracts.json, the referee to build/chain/referee.json, the evidence contract to build/chain/evidence.json, the predeploys to
-// build/chain/predeploys.json, each group by itself, so that none can touch another's bytes.
+// build/chain/contracts.json, the referee to build/chain/referee.json, the evidence contract to build/chain/evidence.json, Challenges to
+// build/chain/challenges.json, the predeploys to build/chain/predeploys.json, each group by itself, so that none can touch another's bytes.
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -13,10 +13,13 @@ const from = join(root, 'chain', 'contracts');
 const ofReferee = (name) => name.startsWith('Referee') || name === 'SoftFloat.sol';
 const ofEvidence = (name) => name === 'Evidence.sol';
 const ofPredeploys = (name) => ['Multicall3.sol', 'WrappedPol.sol'].includes(name);
+const ofChallenges = (name) => ['ChallengeProof.sol', 'Challenges.sol', 'DataOrder.sol', 'MerkleTree.sol'].includes(name);
+const ofTypes = (name) =>
+  ['Protocol.sol', 'RefereeRows.sol', 'RefereeWitness.sol', 'RoundStorage.sol', 'SoftFloat.sol'].includes(name);
 const groups = [
   {
     file: 'contracts.json',
-    has: (name) => !ofReferee(name) && !ofEvidence(name) && !ofPredeploys(name),
+    has: (name) => !ofReferee(name) && !ofEvidence(name) && !ofPredeploys(name) && !ofChallenges(name),
     made: ['Authorities', 'Trainers', 'LearningRounds', 'Rewards', 'Bonds'],
   },
   {
@@ -25,6 +28,7 @@ const groups = [
     made: ['Referee', 'RefereeElements', 'RefereeLines', 'RefereeAttention', 'RefereeProbe'],
   },
   { file: 'evidence.json', has: ofEvidence, made: ['Evidence'] },
+  { file: 'challenges.json', has: (name) => ofChallenges(name) || ofTypes(name), made: ['Challenges'] },
   { file: 'predeploys.json', has: ofPredeploys, made: ['Multicall3', 'WrappedPol'] },
 ];
 

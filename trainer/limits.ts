@@ -27,3 +27,6 @@ export const MAX_CAPACITY = 64;
 export const MAX_PARAMETERS = 2 ** 31;
 /** Held-out sequences that one evaluation runs over. */
 export const MAX_HELD_OUT_SEQUENCES = 4_096;
+
+/** Learning rates of a schedule that differ: the table a challenge opens one of. */
+export const MAX_SCHEDULE_RATES = 2 ** 20;

@@ -43,7 +43,7 @@ export const INPUTS = {
 
 /** Outputs: loss f32[1], gradNorm f32[1] (before clipping), tokenLoss f32[T] (loss program), and the gradients. */
 export const OUTPUTS = { loss: 'loss', gradNorm: 'gradNorm', tokenLoss: 'tokenLoss', logits: 'logits' } as const;
-const GRADIENT_PREFIX = 'grad.';
+export const GRADIENT_PREFIX = 'grad.';
 const FIRST_MOMENT_PREFIX = 'm.';
 const SECOND_MOMENT_PREFIX = 'v.';
 

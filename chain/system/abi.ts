@@ -240,6 +240,65 @@ export const bondsAbi = parseAbi([
   'error TransferFailed(address account, uint256 amountWei)',
 ]);
 
+export const challengesAbi = parseAbi([
+  'struct Parameters { uint64 bondGwei; uint32 answerBlocks; uint32 proveBlocks; uint32 windowBlocks; uint32 steps; uint32 batch; uint32 sequenceLength; uint32 sequences; uint32 rates; uint64 parameterBytes; uint32 beta1; uint32 beta2; uint32 eps; uint32 decay; uint32 clip; bytes32 programRoot; bytes32 trainingRoot; bytes32 rateRoot; bytes32 biasRoot; bytes32 zeroRoot; }',
+  'struct Challenge { address challenger; uint32 step; uint8 state; uint8 capacity; uint8 asks; address trainer; uint64 round; uint64 deadline; uint64 position; uint64 number; uint64 seed; bytes32 traceRoot; bytes32 baseRoot; bytes32 answerHash; bytes32 questionHash; }',
+  'struct Leaf { bytes32 stateRoot; bytes32 dataRoot; bytes32 gradRoot; uint32 lossBits; }',
+  'struct Program { bytes32 records; uint32 recordCount; uint32 entries; bytes32[] siblings; }',
+  'struct Answer { bytes32 stateBefore; bytes32 stateAfter; bytes32 gradRoot; uint32 lossBits; bytes32 list; bytes32 records; uint32 recordCount; uint32 entries; }',
+  'struct Entry { bytes32 root; bytes32[] siblings; }',
+  'struct RecordProof { bytes record; uint32 index; bytes32[] siblings; }',
+  'struct Schedule { uint32 rate; bytes32[] rateSiblings; uint32[2] bias; bytes32[] biasSiblings; }',
+  'struct InputProof { bool targets; uint32 element; Entry entry; bytes leaf; bytes32[] siblings; bytes sequence; bytes32[] sequenceSiblings; }',
+  'struct Node { bytes32 root; uint32 leaves; uint8 level; uint32 index; uint32 leafBytes; }',
+  'struct Opening { uint8 operand; uint32 index; bytes leaf; bytes32[] siblings; }',
+  'constructor(Parameters parameters_)',
+  'function challenge(uint64 round, address trainer, uint32 step) payable returns (uint256 id)',
+  'function answer(uint256 id, Program program, Leaf leaf, bytes32[] siblings, Leaf earlier, bytes32[] earlierSiblings, bytes32[] roots)',
+  'function ask(uint256 id, Answer a, RecordProof proof, uint256 operand, Entry[] entries, uint8 level, uint32 index)',
+  'function reveal(uint256 id, Node node, bytes32[] nodes, bytes leaf, bytes32[] siblings)',
+  'function prove(uint256 id, Answer a, RecordProof proof, uint32[] selected, Entry[] entries, Schedule schedule, Opening[] witness)',
+  'function proveInput(uint256 id, Answer a, InputProof proof)',
+  'function proveFinalState(uint64 round, address trainer, Leaf leaf, bytes32[] siblings)',
+  'function settle(uint256 id)',
+  'function collect()',
+  'function challengeAt(uint256 id) view returns (Challenge)',
+  'function challengeCount() view returns (uint256)',
+  'function parameters() view returns (Parameters)',
+  'function totalBonds() view returns (uint256)',
+  'function totalCredit() view returns (uint256)',
+  'function credit(address account) view returns (uint256)',
+  'function openAgainst(address trainer) view returns (uint256)',
+  'event Challenged(uint256 indexed id, uint64 indexed round, address indexed trainer, address challenger, uint32 step, uint64 deadline)',
+  'event Answered(uint256 indexed id, Leaf leaf, bytes32 stateBefore, bytes32[] roots, uint64 deadline)',
+  'event Asked(uint256 indexed id, Node node, uint64 deadline)',
+  'event Revealed(uint256 indexed id, bytes32 root, uint8 level, uint32 index, bytes32[] nodes, bytes leaf, uint64 deadline)',
+  'event Closed(uint256 indexed id, uint8 state, bytes32 reason)',
+  'event FinalStateRefuted(uint64 indexed round, address indexed trainer, address indexed challenger)',
+  'event Collected(address indexed account, uint256 amountWei)',
+  'error WrongBond(uint256 amountWei, uint256 neededWei)',
+  'error WrongStatus(uint8 status)',
+  'error WrongPhase(uint8 phase)',
+  'error WindowOver(uint64 lastBlock)',
+  'error StepOutOfRange(uint32 step)',
+  'error TooManyOpen(uint256 open)',
+  'error AlreadyProven()',
+  'error NotYourMove(address caller)',
+  'error WrongState(uint8 state)',
+  'error DeadlinePassed(uint64 deadline)',
+  'error DeadlineAhead(uint64 deadline)',
+  'error AnswerRefused()',
+  'error QuestionRefused()',
+  'error NotFalse()',
+  'error NothingToCollect()',
+  'error TransferFailed()',
+  'error RecordRefused()',
+  'error ScheduleRefused()',
+  'error NodeRefused()',
+  'error InputRefused()',
+  'error ProofRefused()',
+]);
+
 /** Calldata of a function. */
 export function encodeCall<const abi extends Abi, name extends ContractFunctionName<abi>>(
   abi: abi,
@@ -285,7 +344,14 @@ export function decodeLog<const abi extends Abi>(
 
 /** Name and arguments of a custom error, or null when the bytes are none of the contracts' errors. */
 export function decodeRevert(returned: Uint8Array): Readonly<{ name: string; args: readonly unknown[] }> | null {
-  const abi: Abi = [...authoritiesAbi, ...trainersAbi, ...learningRoundsAbi, ...rewardsAbi, ...bondsAbi];
+  const abi: Abi = [
+    ...authoritiesAbi,
+    ...trainersAbi,
+    ...learningRoundsAbi,
+    ...rewardsAbi,
+    ...bondsAbi,
+    ...challengesAbi,
+  ];
   try {
     const { errorName, args } = decodeErrorResult({ abi, data: toHex(returned) });
     return { name: errorName, args: args ?? [] };

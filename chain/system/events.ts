@@ -22,6 +22,7 @@ import {
   type VerdictEntry,
 } from './api.ts';
 import { fromHex } from '../../base/bytes.ts';
+import { CHALLENGES_ADDRESS, type ChallengeEvent, decodeChallengeLog } from './challenges.ts';
 import { decodeEntries } from './verdicts.ts';
 import {
   accusationOf,
@@ -146,7 +147,7 @@ export type LedgerEvent =
   | Readonly<{ kind: 'expelled'; account: Hex }>
   | Readonly<{ kind: 'voted'; proposal: number; by: Hex }>;
 
-export type SystemEvent = RoundEvent | TrainerEvent | BondEvent | LedgerEvent;
+export type SystemEvent = RoundEvent | TrainerEvent | BondEvent | LedgerEvent | ChallengeEvent;
 
 const low = (address: Hex): Hex => address.toLowerCase() as Hex;
 
@@ -163,6 +164,8 @@ export function decodeSystemLog(log: SystemLog): SystemEvent | null {
       return decodeAuthorityLog(log);
     case BONDS_ADDRESS:
       return decodeBondLog(log);
+    case CHALLENGES_ADDRESS:
+      return decodeChallengeLog(log);
     default:
       return null;
   }

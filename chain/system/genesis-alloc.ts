@@ -28,7 +28,9 @@ import {
   type SystemAccount,
   TRAINERS_ADDRESS,
 } from './api.ts';
-import { type ContractName, compiledContracts } from './bytecode.ts';
+import { type CompiledContract, type ContractName, compiledContracts } from './bytecode.ts';
+import type { ChallengeParameters } from './challenge-parameters.ts';
+import { challengesAccounts } from './challenge-accounts.ts';
 import { CONSTRUCTOR_GAS, GENESIS_SET_MEMBERS } from './limits.ts';
 import { checkLearningParameters } from './parameters.ts';
 
@@ -45,13 +47,22 @@ class HarvestingState extends SimpleStateManager {
 
 const ZERO_WORD: Hex = `0x${'00'.repeat(32)}`;
 
-async function deploy(
+function deploy(
   name: ContractName,
   address: Hex,
   constructorArgs: Uint8Array,
   balance: bigint = 0n,
 ): Promise<Result<SystemAccount>> {
-  const contract = present(compiledContracts()[name], name);
+  return deployContract(name, present(compiledContracts()[name], name), address, constructorArgs, balance);
+}
+
+async function deployContract(
+  name: string,
+  contract: Pick<CompiledContract, 'creationBytecode' | 'runtimeBytecode'>,
+  address: Hex,
+  constructorArgs: Uint8Array,
+  balance: bigint = 0n,
+): Promise<Result<SystemAccount>> {
   const common = new Common({ chain: Mainnet, hardfork: Hardfork.Prague });
   const stateManager = new HarvestingState({ common });
   const evm = await createEVM({ common, stateManager });
@@ -95,6 +106,7 @@ function checkAuthorities(authorities: readonly Authority[]): Result<readonly Au
 export async function systemGenesisAlloc(
   parameters: LearningParameters,
   authorities: readonly Authority[],
+  challenges: ChallengeParameters | null = null,
 ): Promise<Result<readonly SystemAccount[]>> {
   const checked = checkLearningParameters(parameters);
   if (!checked.ok) return checked;
@@ -136,5 +148,7 @@ export async function systemGenesisAlloc(
     if (!account.ok) return account;
     accounts.push(account.value);
   }
-  return success(accounts);
+  if (challenges === null) return success(accounts);
+  const more = await challengesAccounts(parameters, challenges, deployContract);
+  return more.ok ? success([...accounts, ...more.value]) : more;
 }

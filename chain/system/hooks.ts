@@ -5,6 +5,7 @@ import { type Result, success } from '../../base/fault.ts';
 import type { GenesisAccount, SystemHooks } from '../api.ts';
 import type { Authority, LearningParameters } from './api.ts';
 import { markPaidCall, onBlockCall } from './calls.ts';
+import type { ChallengeParameters } from './challenge-parameters.ts';
 import { EVIDENCE_ADDRESS, beginEvidenceCall, evidenceContract } from './evidence.ts';
 import { systemGenesisAlloc } from './genesis-alloc.ts';
 import { readPendingRewards } from './views.ts';
@@ -13,8 +14,9 @@ import { readPendingRewards } from './views.ts';
 export async function systemHooks(
   parameters: LearningParameters,
   authorities: readonly Authority[],
+  challenges: ChallengeParameters | null = null,
 ): Promise<Result<SystemHooks>> {
-  const accounts = await systemGenesisAlloc(parameters, authorities);
+  const accounts = await systemGenesisAlloc(parameters, authorities, challenges);
   if (!accounts.ok) return accounts;
   const alloc: Record<Hex, GenesisAccount> = {};
   for (const { address, nonce, balance, code, storage } of accounts.value) {

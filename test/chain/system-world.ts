@@ -28,6 +28,8 @@ import {
   type ViewCall,
 } from '../../chain/system/api.ts';
 import { type SystemEvent, decodeSystemLog } from '../../chain/system/events.ts';
+import type { ChallengeParameters } from '../../chain/system/challenge-parameters.ts';
+import { CHALLENGES_ADDRESS } from '../../chain/system/challenges.ts';
 import { systemHooks } from '../../chain/system/hooks.ts';
 import { defaultLearningParameters } from '../../chain/system/parameters.ts';
 import {
@@ -122,10 +124,11 @@ export async function openWorld(
   authorityCount: number,
   changes: Partial<LearningParameters> = {},
   watched: boolean = true,
+  challenges: ChallengeParameters | null = null,
 ): Promise<World> {
   const parameters = { ...testParameters, ...changes };
   const authorities = Array.from({ length: authorityCount }, (_, index) => authorityOf(index));
-  const hooks = unwrap(await systemHooks(parameters, authorities));
+  const hooks = unwrap(await systemHooks(parameters, authorities, challenges));
   const state = new StateJournal(NOWHERE);
   let genesisWei = 0n;
   const common = new Common({ chain: Mainnet, hardfork: Hardfork.Prague });
@@ -162,7 +165,7 @@ export class World {
     this.#parts = parts;
     this.authorities = parts.authorities;
     this.parameters = parts.parameters;
-    const contracts = [TRAINERS_ADDRESS, REWARDS_ADDRESS, LEARNING_ROUNDS_ADDRESS, BONDS_ADDRESS];
+    const contracts = [TRAINERS_ADDRESS, REWARDS_ADDRESS, LEARNING_ROUNDS_ADDRESS, BONDS_ADDRESS, CHALLENGES_ADDRESS];
     const bond = parts.parameters.authorityBondGwei * ONE_GWEI;
     const accounts = new Set([...contracts, ...parts.authorities.map(({ address }) => address)]);
     this.#memory = {
