@@ -5,6 +5,7 @@ import { hideBin } from 'yargs/helpers';
 import { FaultError } from '../base/fault.ts';
 import { balanceCommand } from './commands/balance.ts';
 import { benchCommand } from './commands/bench.ts';
+import { challengeCommand } from './commands/challenge.ts';
 import { chatCommand } from './commands/chat.ts';
 import { configCommand } from './commands/config.ts';
 import { createNetworkCommand } from './commands/create-network.ts';
@@ -31,6 +32,7 @@ await yargs(hideBin(process.argv))
   .command(balanceCommand)
   .command(sendCommand)
   .command(chatCommand)
+  .command(challengeCommand)
   .command(generateConfigCommand)
   .command(configCommand)
   .command(dbCheckCommand)

@@ -1,5 +1,6 @@
 // Owns the words between the node's main thread and its engine threads: what can be asked of one, and what comes back.
 
+import type { Disclosure, StepAnswer, TreeNode } from '../chain/system/challenges.ts';
 import type { AuditVerdict } from '../trainer/audit.ts';
 import type { CommitRecord } from '../trainer/commit.ts';
 import type { RoundSpec, TrainingConfig, TrainingRules } from '../trainer/rules.ts';
@@ -54,6 +55,15 @@ export type AggregateArgs = Readonly<{
 }>;
 /** `heldOutMicroNats` is of the new model. */
 export type AggregateAnswer = Readonly<{ params: Uint8Array; modelRoot: Uint8Array }>;
+
+/** The trainer's side of a challenge of one of its steps. `folder` holds the states it kept of the round. */
+export type DisputeArgs = Readonly<{ spec: RoundSpec; slot: number; base: Uint8Array; folder: string; step: number }>;
+export type DisputeAnswerArgs = DisputeArgs & Readonly<{ node: TreeNode | null }>;
+/** The answer, or with a node what is disclosed of it; null when this node cannot. */
+export type DisputeReply =
+  | Readonly<{ kind: 'answer'; answer: StepAnswer }>
+  | Readonly<{ kind: 'disclosure'; disclosure: Disclosure }>
+  | null;
 
 export type MeasureArgs = Readonly<{ params: Uint8Array }>;
 export type ModelArgs = Readonly<{ params: Uint8Array }>;

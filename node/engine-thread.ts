@@ -8,6 +8,8 @@ import type {
   AuditAnswer,
   AuditArgs,
   AuditQuestion,
+  DisputeAnswerArgs,
+  DisputeReply,
   EngineThreadData,
   GenerateArgs,
   HelloAnswer,
@@ -30,6 +32,8 @@ export type EngineThread = Readonly<{
     signal: AbortSignal,
   ): Promise<AuditAnswer>;
   aggregate(args: AggregateArgs): Promise<AggregateAnswer>;
+  /** Answers a challenge of a step, or discloses a node of one of its trees. */
+  dispute(args: DisputeAnswerArgs): Promise<DisputeReply>;
   /** Held-out loss of a model in micro-nats per token. */
   measure(params: Uint8Array): Promise<number>;
   setModel(params: Uint8Array): Promise<void>;
@@ -64,6 +68,7 @@ export function startEngineThread(job: string, data: EngineThreadData, log: Logg
         signal,
         onAsk: (question, step: never) => answer(question === 'state' ? { question, step } : { question: 'update' }),
       }),
+    dispute: (args) => connected().call('dispute', args),
     aggregate: (args) => connected().call('aggregate', args),
     measure: (params) => connected().call('measure', { params }),
     setModel: async (params) => {

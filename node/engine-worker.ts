@@ -13,11 +13,14 @@ import { aggregate } from '../trainer/aggregate.ts';
 import { auditCommit, judgeStep, passCommit, recheckSample } from '../trainer/audit.ts';
 import { choosePlan } from '../trainer/execution-plan.ts';
 import { type Dataset, openDataset, parseManifest } from '../trainer/dataset.ts';
+import { type DisputeAnswer, answerStep } from '../trainer/dispute-answer.ts';
+import { type DisputeTables, disputeTables } from '../trainer/dispute-roots.ts';
+import { disputedStep } from '../trainer/dispute-step.ts';
 import { type Generator, createGenerator } from '../trainer/generate.ts';
 import { type HeldOutMeter, createHeldOutMeter } from '../trainer/held-out.ts';
 import { type SlotTask, createSlotTask } from '../trainer/replay.ts';
-import { openRoundStore } from '../trainer/round-store.ts';
-import { runLearningRound } from '../trainer/round.ts';
+import { type RoundStore, openRoundStore } from '../trainer/round-store.ts';
+import { runLearningRound, stateBefore } from '../trainer/round.ts';
 import { stepShape, taskIdentity } from '../trainer/rules.ts';
 import { type StepRunner, createStepRunner, floats } from '../trainer/step-runner.ts';
 import { decodeUpdate } from '../trainer/update.ts';
@@ -26,6 +29,9 @@ import type {
   AggregateArgs,
   AuditAnswer,
   AuditArgs,
+  DisputeAnswerArgs,
+  DisputeArgs,
+  DisputeReply,
   EngineThreadData,
   GenerateArgs,
   HelloAnswer,
@@ -102,21 +108,27 @@ function inTurn<T>(action: () => Promise<T>): Promise<T> {
 }
 
 /** A canary's states are of another trace: neither goes on from the other's after a crash. */
-function storeIdentity({ spec, slot, canaryStep }: TrainArgs, datasetRoot: Uint8Array): Uint8Array {
+function storeIdentity({ spec, slot, canaryStep }: StoredTask, datasetRoot: Uint8Array): Uint8Array {
   const identity = taskIdentity(spec, slot, rules, datasetRoot);
   return canaryStep === null ? identity : taggedHash('canary-task', identity, u32be(canaryStep));
 }
 
-async function train(args: TrainArgs, context: CallContext): Promise<TrainAnswer> {
-  const task = slotTask(args);
-  mkdirSync(args.folder, { recursive: true });
-  const store = openRoundStore({
+type StoredTask = Pick<TrainArgs, 'spec' | 'slot' | 'folder' | 'canaryStep'>;
+
+function roundStore(args: StoredTask, task: SlotTask): RoundStore {
+  return openRoundStore({
     folder: args.folder,
     identity: storeIdentity(args, task.dataset.root),
     steps: rules.steps,
     stateBytes: task.runner.state.length,
     maxBytes: ROUND_STATE_BYTES,
   });
+}
+
+async function train(args: TrainArgs, context: CallContext): Promise<TrainAnswer> {
+  const task = slotTask(args);
+  mkdirSync(args.folder, { recursive: true });
+  const store = roundStore(args, task);
   const result = await runLearningRound(task, {
     store,
     ...(args.canaryStep === null ? {} : { canaryStep: args.canaryStep }),
@@ -146,6 +158,36 @@ async function audit(args: AuditArgs, context: CallContext): Promise<AuditAnswer
     case 'judge':
       return judgeStep(task, args.task.step, options);
   }
+}
+
+let disputes: DisputeTables | null = null;
+let answered: Readonly<{ key: string; answer: DisputeAnswer }> | null = null;
+
+/** A disputed step is run once and kept: questions about it follow its answer. */
+async function dispute(args: DisputeAnswerArgs): Promise<DisputeReply> {
+  const key = `${args.spec.round} ${args.slot} ${args.step}`;
+  if (answered?.key !== key) {
+    const made = await answerTo(args);
+    if (made === null) return null;
+    answered = { key, answer: made };
+  }
+  if (args.node === null) return { kind: 'answer', answer: answered.answer.answer };
+  const disclosure = answered.answer.disclose(args.node);
+  return disclosure === null ? null : { kind: 'disclosure', disclosure };
+}
+
+async function answerTo(args: DisputeArgs): Promise<DisputeAnswer | null> {
+  const task = slotTask(args);
+  mkdirSync(args.folder, { recursive: true });
+  // A canary is never accepted, so what is challenged is an ordinary trace.
+  const store = roundStore({ ...args, canaryStep: null }, task);
+  const round = await runLearningRound(task, { store });
+  const state = round.ok ? await stateBefore(task, args.step, store) : null;
+  if (!round.ok || state === null) return null;
+  disputes ??= disputeTables(training.model, rules);
+  const step = disputedStep(task, { executor, model: training.model, tables: disputes }, args.step, state);
+  const capacity = present(args.spec.capacities[args.slot], 'capacity of the slot');
+  return answerStep(step, round.leaves, disputes.programProof(capacity));
 }
 
 async function sum({ base, updates }: AggregateArgs): Promise<AggregateAnswer> {
@@ -203,6 +245,7 @@ serveCalls(present(parentPort, 'parent of the engine thread'), {
   plan: (args: PlanArgs) => inTurn(async () => plan(args)),
   train: (args: TrainArgs, context: CallContext) => inTurn(() => train(args, context)),
   audit: (args: AuditArgs, context: CallContext) => inTurn(() => audit(args, context)),
+  dispute: (args: DisputeAnswerArgs) => inTurn(() => dispute(args)),
   aggregate: (args: AggregateArgs) => inTurn(() => sum(args)),
   measure: (args: MeasureArgs) => inTurn(() => measure(args)),
   setModel: (args: ModelArgs) => setModel(args),

@@ -13,11 +13,17 @@ import { openBlobStore } from '../bridge/blob-store.ts';
 import type { Genesis } from '../chain/api.ts';
 import { formatGenesis } from '../chain/genesis.ts';
 import type { LearningParameters } from '../chain/system/api.ts';
+import {
+  type ChallengeParameters,
+  DEFAULT_CHALLENGE_RULES,
+  challengeParametersJson,
+} from '../chain/system/challenge-parameters.ts';
 import { defaultLearningParameters } from '../chain/system/parameters.ts';
 import { kernelSpec } from '../engine/kernel-spec.ts';
 import { programHash } from '../engine/program.ts';
 import { type CorpusName, loadCorpus } from '../trainer/corpus.ts';
 import { type DatasetManifest, buildDataset, manifestHash, manifestText, withBlobIds } from '../trainer/dataset.ts';
+import { challengeParameters } from '../trainer/dispute-roots.ts';
 import { initialWeights } from '../trainer/initial-weights.ts';
 import { chooseMicroBatch } from '../trainer/execution-plan.ts';
 import type { ModelConfig } from '../trainer/model.ts';
@@ -31,7 +37,7 @@ import { writeFileDurably } from './files.ts';
 import { createKeystore } from './keystore.ts';
 import { AUTHORITIES, REGULAR_NODES } from './limits.ts';
 import { memoryLimit } from './memory-limit.ts';
-import { initialModelSeed } from './network-definition.ts';
+import { initialModelSeed, rulesOf } from './network-definition.ts';
 
 export type FoundingPlan = Readonly<{
   /** Folder for the config files; everything else goes into its data/ folder. */
@@ -70,6 +76,8 @@ export type FoundingPlan = Readonly<{
   funded: readonly Readonly<{ address: Hex; amount: bigint }>[];
   /** Rules that differ from the defaults. */
   parameters: Partial<LearningParameters>;
+  /** Bond and timers of challenges that differ from the defaults. */
+  challenges?: Partial<Pick<ChallengeParameters, 'answerBlocks' | 'proveBlocks' | 'windowBlocks'>>;
 }>;
 
 export type FoundedNode = Readonly<{
@@ -241,6 +249,20 @@ function microBatchOf(
   return success({ microBatch: chosen.value, note: chosen.value === batchSize ? null : note });
 }
 
+/** What claims can be challenged by; null where the referee does not know the program: micro-batches, another arithmetic. */
+function challengesOf(
+  plan: FoundingPlan,
+  parameters: LearningParameters,
+  training: TrainingConfig,
+  manifest: DatasetManifest,
+): Result<ChallengeParameters | null> {
+  if (training.microBatch !== undefined || parameters.kernelSpec !== toHex(kernelSpec.hash)) return success(null);
+  return challengeParameters(
+    { model: training.model, rules: rulesOf(parameters, training), training: manifest.train },
+    { ...DEFAULT_CHALLENGE_RULES, ...plan.challenges },
+  );
+}
+
 /** Makes the network's files. Faults: a number out of range, or a file that is already there. */
 export async function foundNetwork(
   plan: FoundingPlan,
@@ -276,6 +298,9 @@ export async function foundNetwork(
   };
   progress('tracing the model into its training program');
   const parameters = learningParameters(plan, manifest, training);
+  const challenges = challengesOf(plan, parameters, training, manifest);
+  if (!challenges.ok) return challenges;
+  if (challenges.value === null) progress('steps in micro-batches or another profile: claims cannot be challenged here');
   const funds = (member: Member): bigint => ONE_POL * (member.isAuthority ? plan.authorityFunds : plan.nodeFunds);
   const genesis: Genesis = {
     chainId: plan.chainId,
@@ -291,6 +316,7 @@ export async function foundNetwork(
     ]),
     learning: parametersJson(parameters),
     dataset: { manifest: JSON.parse(manifestText(manifest)), training: training as unknown as Record<string, unknown> },
+    ...(challenges.value === null ? {} : { challenges: challengeParametersJson(challenges.value) }),
   };
   writeFileDurably(genesisFile, formatGenesis(genesis));
   for (const member of members) {

@@ -7,6 +7,7 @@ import { type Result, unwrap } from '../base/fault.ts';
 import type { BlobStore } from '../bridge/blob-store.ts';
 import { blobIdBytes } from '../bridge/blob-id.ts';
 import type { Chain, HeadEvent } from '../chain/api.ts';
+import type { SystemEvent } from '../chain/system/events.ts';
 import { readCurrentRound, readModel } from '../chain/system/views.ts';
 import type { PeerNode } from '../net/api.ts';
 import type { ChatModel } from '../rpc/ports.ts';
@@ -14,6 +15,7 @@ import { manifestText } from '../trainer/dataset.ts';
 import { type Tokenizer, parseTokenizer } from '../trainer/tokenizer.ts';
 import { type AuditorAgent, type AuditorAgentOptions, createAuditorAgent } from './auditor-agent.ts';
 import { type BlobExchange, createBlobExchange } from './blob-exchange.ts';
+import { type ChallengeAgent, createChallengeAgent } from './challenge-agent.ts';
 import { createChatModel } from './chat-model.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
@@ -51,6 +53,8 @@ export type LearningOptions = Readonly<{
   tamper?: TrainerAgentOptions['tamper'];
   /** For the same: changes what this authority says. */
   tamperVerdicts?: AuditorAgentOptions['tamperVerdicts'];
+  /** For trying attacks in tests: another reply of this trainer to a challenge. */
+  tamperDispute?: EngineThread['dispute'];
 }>;
 
 export type Learning = Readonly<{
@@ -58,6 +62,7 @@ export type Learning = Readonly<{
   keeper: ModelKeeper;
   trainer: TrainerAgent | null;
   auditor: AuditorAgent | null;
+  challenges: ChallengeAgent | null;
   chat: ChatModel;
   /** Which engine the node's threads run on, and why. */
   engine: string;
@@ -120,6 +125,7 @@ type Agents = Readonly<{
   keeper: ModelKeeper;
   trainer: TrainerAgent | null;
   auditor: AuditorAgent | null;
+  challenges: ChallengeAgent | null;
   threads: readonly EngineThread[];
   chatThread: EngineThread;
   /** Plans the steps this node trains and audits; throws when they do not fit into memory. */
@@ -136,6 +142,8 @@ function createAgents(
   const chatThread = startEngineThread('chat', data, log);
   const auditThread = isAuthority ? startEngineThread('audit', data, log) : null;
   const trainThread = config.training_enabled ? startEngineThread('train', data, log) : null;
+  // A thread of its own, begun when it is needed: an answer must not wait for the end of a round.
+  const disputeThread = config.training_enabled ? startEngineThread('dispute', data, log) : null;
   const thread = auditThread ?? chatThread;
   const keeper = createModelKeeper({ directory: join(config.data_dir, 'models'), definition, thread, blobs, log });
   const trainer =
@@ -181,12 +189,28 @@ function createAgents(
         log,
         ...(options.tamperVerdicts === undefined ? {} : { tamperVerdicts: options.tamperVerdicts }),
       });
+  const challenges =
+    disputeThread === null || definition.genesis.challenges === undefined
+      ? null
+      : createChallengeAgent({
+          chain,
+          address: identity.address,
+          dataDir: config.data_dir,
+          thread:
+            options.tamperDispute === undefined
+              ? disputeThread
+              : { ...disputeThread, dispute: options.tamperDispute },
+          keeper,
+          sender,
+          log,
+        });
   return {
     keeper,
     trainer,
     auditor,
+    challenges,
     chatThread,
-    threads: [chatThread, auditThread, trainThread].flatMap((each) => each ?? []),
+    threads: [chatThread, auditThread, trainThread, disputeThread].flatMap((each) => each ?? []),
     async plan() {
       if (auditThread !== null) log.info('audits', { plan: (await auditThread.plan(1)).note });
       if (trainThread !== null) log.info('training', { plan: (await trainThread.plan(config.capacity)).note });
@@ -236,6 +260,7 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
     keeper: agents.keeper,
     trainer: agents.trainer,
     auditor: agents.auditor,
+    challenges: agents.challenges,
     chat,
     engine: description,
     async stop() {
@@ -245,6 +270,18 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
       await Promise.all([...agents.threads.map((thread) => thread.close()), walrus?.stop()]);
     },
   };
+}
+
+/** Every node says what is challenged, so that nobody's game goes unseen. */
+function watchChallenges(events: readonly SystemEvent[], log: Logger): void {
+  for (const event of events) {
+    if (event.kind === 'challenged') {
+      const { id, round, trainer, challenger, step } = event;
+      log.info('claim challenged', { id, round, trainer, challenger, step });
+    }
+    if (event.kind === 'closed')
+      log.info('challenge closed', { id: event.id, state: event.state, reason: event.reason });
+  }
 }
 
 type HeadFollower = Readonly<{ catchUp(): Promise<void>; stop(): void }>;
@@ -259,7 +296,7 @@ function followHeads(parts: {
   log: Logger;
 }): HeadFollower {
   const { chain, history, agents, sender, caughtUp, log } = parts;
-  const { keeper, trainer, auditor } = agents;
+  const { keeper, trainer, auditor, challenges } = agents;
   let queue: Promise<void> = Promise.resolve();
   let waiting = 0;
 
@@ -276,11 +313,13 @@ function followHeads(parts: {
       if (!followed.ok) log.warn('model not here yet', { root: model.root, reason: followed.message });
     }
     await trainer?.onHead(record, view);
+    await challenges?.onHead(view, events);
   }
 
   async function handle(event: HeadEvent): Promise<void> {
     const events = systemEvents(event);
     history.apply(event.block.header.number, events);
+    watchChallenges(events, log);
     waiting--;
     if (waiting === 0 && caughtUp()) await act(event, events);
     else {

@@ -81,8 +81,15 @@ export const BLOB_RETRY_MS = 2_000;
 export const GENESIS_FILE_BYTES = 16 << 20;
 /** Host names in a config. */
 export const ALLOWED_HOSTS = 64;
-/** Model parameter files kept on disk. */
+/** Model parameter files kept on disk, whatever their size. */
 export const MODELS_KEPT = 4;
+/** Further ones are kept up to so many, and so many bytes: a challenge may be about a round of the newest 64. */
+export const MODELS_KEPT_SMALL = 66;
+export const MODELS_KEPT_BYTES = 2 ** 31;
+/** Newest challenges a trainer looks through when it starts. */
+export const CHALLENGES_FOLLOWED = 64;
+/** Blocks back in which the question of an open challenge is looked for. */
+export const CHALLENGE_LOG_BLOCKS = 900;
 /** Bytes of one blob asked of a peer. */
 export const BLOB_BYTES = 64 << 20;
 /** Characters of one log line's field. */
@@ -90,3 +97,5 @@ export const LOG_FIELD_CHARACTERS = 400;
 
 check(MODELS_KEPT >= 2, 'a node keeps at least the base model and the newest one');
 check(SCRYPT_MEMORY_BYTES >= 2 * 128 * 131_072 * 8, 'own keystores fit the scrypt limit');
+/** Milliseconds between two looks at a challenge while the trainer has to move. */
+export const CHALLENGE_WAIT_MS = 500;

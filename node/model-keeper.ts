@@ -14,7 +14,7 @@ import { initialWeights } from '../trainer/initial-weights.ts';
 import type { BlobExchange } from './blob-exchange.ts';
 import type { EngineThread } from './engine-thread.ts';
 import { writeFileDurably } from './files.ts';
-import { MODELS_KEPT } from './limits.ts';
+import { MODELS_KEPT, MODELS_KEPT_BYTES, MODELS_KEPT_SMALL } from './limits.ts';
 import type { Logger } from './logger.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 
@@ -67,9 +67,12 @@ export function createModelKeeper(options: {
     if (!existsSync(fileOf(root))) writeFileDurably(fileOf(root), params);
     const files = readdirSync(directory).filter((name) => name.endsWith('.bin'));
     const byAge = files
-      .map((name) => ({ name, at: statSync(join(directory, name)).mtimeMs }))
-      .sort((a, b) => b.at - a.at);
-    for (const { name } of byAge.slice(MODELS_KEPT)) {
+      .map((name) => ({ name, ...statSync(join(directory, name)) }))
+      .sort((a, b) => b.mtimeMs - a.mtimeMs);
+    let bytes = 0;
+    for (const [index, { name, size }] of byAge.entries()) {
+      bytes += size;
+      if (index < MODELS_KEPT || (index < MODELS_KEPT_SMALL && bytes <= MODELS_KEPT_BYTES)) continue;
       if (name !== `${current.record.root.slice(2)}.bin`) rmSync(join(directory, name), { force: true });
     }
   }

@@ -30,7 +30,8 @@ export function initialModelSeed(chainId: number, datasetHash: Uint8Array, confi
   return taggedHash('genesis-model', u64be(chainId), datasetHash, configHash);
 }
 
-function rulesOf(parameters: LearningParameters, training: TrainingConfig): TrainingRules {
+/** The rules of all rounds that parameters and training configuration make together. */
+export function rulesOf(parameters: LearningParameters, training: TrainingConfig): TrainingRules {
   const { steps, batch, sequenceLength, learningRateNano, warmupSteps, decaySteps, floorBps } = parameters;
   const { outerEtaNumerator, outerEtaShift, weightCapBps, clipBps } = parameters;
   return {

@@ -45,6 +45,7 @@ export type NodeOptions = Readonly<{
   onFatal: (error: Error) => void;
   tamper?: LearningOptions['tamper'];
   tamperVerdicts?: LearningOptions['tamperVerdicts'];
+  tamperDispute?: LearningOptions['tamperDispute'];
 }>;
 
 export type RunningNode = Readonly<{
@@ -280,10 +281,11 @@ async function startParts(
       driver.status().validators.length,
       config.boot_nodes.length,
     );
-  const { tamperVerdicts } = options;
+  const { tamperVerdicts, tamperDispute } = options;
   const tamper = {
     ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
     ...(tamperVerdicts === undefined ? {} : { tamperVerdicts }),
+    ...(tamperDispute === undefined ? {} : { tamperDispute }),
   };
   const abort = new AbortController();
   const learningStarted = startLearning({

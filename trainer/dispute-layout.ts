@@ -105,7 +105,8 @@ export function disputeLayout(program: DisputeProgram, constants: StepConstants)
     }
     out.push({ dispute, firstRecord, homes });
     for (const [place, { ref }] of dispute.tensors.entries()) {
-      if (ref.kind === 'output') current.set(present(instruction.outputs[ref.index], 'output'), present(homes[place], 'home'));
+      if (ref.kind === 'output')
+        current.set(present(instruction.outputs[ref.index], 'output'), present(homes[place], 'home'));
     }
   }
   records.push(...gapRecords(program, firstGradient));

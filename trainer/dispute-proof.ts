@@ -4,15 +4,42 @@
 import { type Hex, equal, fromHex, toHex } from '../base/bytes.ts';
 import { check, present } from '../base/check.ts';
 import { STATE_LEAF_BYTES, leafHashes, merkleRoot, open } from '../base/merkle.ts';
-import type { EntryProof, FixedAnswer, InputProof, PieceProof, ProgramProof, Question, RecordProof, ScheduleProof, TraceLeaf } from '../chain/system/challenges.ts';
+import type {
+  EntryProof,
+  FixedAnswer,
+  InputProof,
+  PieceProof,
+  ProgramProof,
+  Question,
+  RecordProof,
+  ScheduleProof,
+  TraceLeaf,
+} from '../chain/system/challenges.ts';
 import type { RefereeOpening } from '../chain/system/referee.ts';
 import type { Executor } from '../engine/executor.ts';
 import type { Instruction } from '../engine/instruction.ts';
 import type { TensorProgram } from '../engine/program.ts';
 import type { Value } from '../engine/scalar-ops.ts';
-import { type DisputeLayout, type DisputeRecord, type RecordOperand, type StepConstants, type TensorHome, encodeRecord, recordHashes } from './dispute-layout.ts';
+import {
+  type DisputeLayout,
+  type DisputeRecord,
+  type RecordOperand,
+  type StepConstants,
+  type TensorHome,
+  encodeRecord,
+  recordHashes,
+} from './dispute-layout.ts';
 import { type StepGiven, bytesOf, walkStep } from './dispute-run.ts';
-import { type HeldTree, type OtherTree, holdTree, levelBelow, otherTree, rootOfTree, leafOf, siblingsAt } from './dispute-tree.ts';
+import {
+  type HeldTree,
+  type OtherTree,
+  holdTree,
+  levelBelow,
+  otherTree,
+  rootOfTree,
+  leafOf,
+  siblingsAt,
+} from './dispute-tree.ts';
 import { type Ledger, auxiliaryTensors } from './referee-ledgers.ts';
 import { locatePiece, readsOf } from './referee-locate.ts';
 import type { TensorRef } from './referee-frame.ts';
@@ -106,7 +133,12 @@ export function disputeList(
   return done.ok ? { roots, ...done } : null;
 }
 
-type Found = Readonly<{ difference: Difference; seen: Seen | null; result: Result | null; entryBytes: Uint8Array | null }>;
+type Found = Readonly<{
+  difference: Difference;
+  seen: Seen | null;
+  result: Result | null;
+  entryBytes: Uint8Array | null;
+}>;
 type Result = Readonly<{ stateAfter: Uint8Array; gradients: Uint8Array }>;
 
 /** Compares an answer with one's own execution. */
@@ -134,7 +166,12 @@ export function findDifference(step: DisputedStep, answered: Answered): Found {
   }
   const result = { stateAfter: done.stateAfter, gradients: done.gradients };
   const differs = (own: Uint8Array, root: Hex): boolean => toHex(merkleRoot(leafHashes(own))) !== root;
-  const of = (kind: 'loss' | 'gradient' | 'after'): Found => ({ difference: { kind }, seen: null, result, entryBytes: null });
+  const of = (kind: 'loss' | 'gradient' | 'after'): Found => ({
+    difference: { kind },
+    seen: null,
+    result,
+    entryBytes: null,
+  });
   if (differs(done.gradients, answered.leaf.gradRoot)) return of('gradient');
   if (found !== null) return { ...asEntry(), result };
   if (done.lossBits !== answered.leaf.lossBits) return of('loss');
@@ -427,10 +464,10 @@ function wordAt(bytes: Uint8Array, at: number): number {
 
 function describe({ layout }: DisputedStep, place: Place): string {
   if (place.kind === 'input') return `${place.targets ? 'target' : 'token'} ${place.element} is not the data order's`;
-  const { instruction, part, refs } = present(layout.records[place.record], 'record');
+  const { instruction, part, template } = present(layout.records[place.record], 'record');
   if (instruction < 0) return 'a gap between tensors is not zero';
-  const ref = refs.at(-1);
-  const tensor = ref == null ? '' : ref.kind === 'ledger' ? `ledger ${ref.name}` : `${ref.kind} ${ref.index}`;
+  const { proves } = present(layout.instructions[instruction]?.dispute.templates[template], 'template');
+  const tensor = proves.kind === 'ledger' ? `ledger ${proves.name}` : `output ${proves.index}`;
   return `instruction ${instruction} (${place.seen?.instruction.op}), ${tensor}, element ${place.element}, part ${part}`;
 }
 
@@ -451,12 +488,18 @@ function heldOperand(
 ): HeldOperand {
   const { home, leafBytes } = operand;
   const isDisputed =
-    difference.kind === 'entry' ? home.kind === 'list' && home.entry === difference.entry : home.kind === difference.kind;
+    difference.kind === 'entry'
+      ? home.kind === 'list' && home.entry === difference.entry
+      : home.kind === difference.kind;
   const offset = 'offset' in home ? home.offset : 0;
   if (isDisputed && disputed !== null) return { offset, tree: disputed.own, other };
   const state = step.given.state;
   const third = state.length / 3;
-  const held = (bytes: Uint8Array, at = offset): HeldOperand => ({ offset: at, tree: holdTree(bytes, leafBytes), other: null });
+  const held = (bytes: Uint8Array, at = offset): HeldOperand => ({
+    offset: at,
+    tree: holdTree(bytes, leafBytes),
+    other: null,
+  });
   switch (home.kind) {
     case 'before':
       if (step.step > 0) return held(state);
@@ -487,7 +530,8 @@ function openings(k: number, { offset, tree, other }: HeldOperand, elements: rea
   return indices
     .sort((a, b) => a - b)
     .map((index) => {
-      const leaf = other === null ? leafOf(tree, index) : present(other.leaf(index), 'a leaf that is agreed or disclosed');
+      const leaf =
+        other === null ? leafOf(tree, index) : present(other.leaf(index), 'a leaf that is agreed or disclosed');
       const siblings = other === null ? siblingsAt(tree.levels, 0, index) : other.siblings(index);
       return { operand: k, index, leaf: toHex(leaf), siblings: siblings.map((hash) => toHex(hash)) };
     });

@@ -8,7 +8,14 @@ import { STATE_LEAF_BYTES, leafHash, leafHashes, merkleRoot, open } from '../bas
 import { DEFAULT_CHALLENGE_RULES, type ChallengeParameters } from '../chain/system/challenge-parameters.ts';
 import type { ProgramProof, ScheduleProof } from '../chain/system/challenges.ts';
 import { ropeTable } from '../engine/rope-table.ts';
-import { type DisputeLayout, type StepConstants, disputeLayout, programAtCapacity, programLeaf, recordHashes } from './dispute-layout.ts';
+import {
+  type DisputeLayout,
+  type StepConstants,
+  disputeLayout,
+  programAtCapacity,
+  programLeaf,
+  recordHashes,
+} from './dispute-layout.ts';
 import { lossBitsOf } from './leaf.ts';
 import { MAX_CAPACITY, MAX_SCHEDULE_RATES } from './limits.ts';
 import { type ModelConfig, headWidth } from './model.ts';
@@ -26,7 +33,11 @@ export type DisputeTables = Readonly<{
 type TableRules = Pick<TrainingRules, 'batch' | 'sequenceLength'>;
 
 /** Inputs of a step that never change, at one capacity. */
-export function stepConstants(model: ModelConfig, { batch, sequenceLength }: TableRules, capacity: number): StepConstants {
+export function stepConstants(
+  model: ModelConfig,
+  { batch, sequenceLength }: TableRules,
+  capacity: number,
+): StepConstants {
   const rows = capacity * batch * sequenceLength;
   return {
     positions: Int32Array.from({ length: rows }, (_, row) => row % sequenceLength),
@@ -115,11 +126,14 @@ export type DisputeDefinition = Readonly<{
 /** The genesis parameters of Challenges. Fault 'challenges' when the schedule or the model is beyond a limit. */
 export function challengeParameters(
   { model, rules, training }: DisputeDefinition,
-  chosen: Readonly<Pick<ChallengeParameters, 'bondGwei' | 'answerBlocks' | 'proveBlocks' | 'windowBlocks'>> = DEFAULT_CHALLENGE_RULES,
+  chosen: Readonly<
+    Pick<ChallengeParameters, 'bondGwei' | 'answerBlocks' | 'proveBlocks' | 'windowBlocks'>
+  > = DEFAULT_CHALLENGE_RULES,
 ): Result<ChallengeParameters> {
   const { schedule, optimizer, steps } = rules;
   const rates = schedule.warmupSteps + schedule.decaySteps + 1;
-  if (rates > MAX_SCHEDULE_RATES) return fault('challenges', `schedule of ${rates} steps, more than ${MAX_SCHEDULE_RATES}`);
+  if (rates > MAX_SCHEDULE_RATES)
+    return fault('challenges', `schedule of ${rates} steps, more than ${MAX_SCHEDULE_RATES}`);
   const bytes = parameterBytes(model);
   if (3 * bytes >= 2 ** 32) return fault('challenges', `state of ${3 * bytes} bytes, not below 2^32`);
   return success({

@@ -121,7 +121,12 @@ type Alone = Readonly<
 >;
 
 /** One instruction as a program of its own, so that its operands can be seen. */
-function runAlone(executor: Executor, program: TensorProgram, instruction: Instruction, given: readonly Value[]): Alone {
+function runAlone(
+  executor: Executor,
+  program: TensorProgram,
+  instruction: Instruction,
+  given: readonly Value[],
+): Alone {
   const { op, inputs, outputs, attrs } = instruction;
   const builder = new ProgramBuilder();
   const inPlace = OPS[op].inPlace ?? {};

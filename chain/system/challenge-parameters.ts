@@ -62,11 +62,13 @@ const HASHES = ['programRoot', 'trainingRoot', 'rateRoot', 'biasRoot', 'zeroRoot
 
 /** Reads the `challenges` section of a genesis file. Faults name the field and its limit. */
 export function parseChallengeParameters(json: unknown): Result<ChallengeParameters> {
-  const refuse = (field: string, why: string) => fault('challenge-parameters', `challenges.${field}: ${why}`, { field });
+  const refuse = (field: string, why: string) =>
+    fault('challenge-parameters', `challenges.${field}: ${why}`, { field });
   if (typeof json !== 'object' || json === null || Array.isArray(json)) return refuse('', 'must be an object');
   const fields = json as Record<string, unknown>;
   const known = ['bondGwei', ...Object.keys(NUMBERS), ...HASHES];
-  for (const name of Object.keys(fields)) if (!known.includes(name)) return refuse(name.slice(0, 64), 'is no parameter');
+  for (const name of Object.keys(fields))
+    if (!known.includes(name)) return refuse(name.slice(0, 64), 'is no parameter');
   for (const [name, [least, most]] of Object.entries(NUMBERS)) {
     const value = fields[name];
     if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
@@ -75,7 +77,8 @@ export function parseChallengeParameters(json: unknown): Result<ChallengeParamet
   }
   for (const name of HASHES) if (!isHex(fields[name], 32)) return refuse(name, 'must be 0x and 32 bytes of hex');
   const bond = fields['bondGwei'];
-  if (typeof bond !== 'string' || !/^\d{1,18}$/.test(bond)) return refuse('bondGwei', 'must be a decimal string of gwei');
+  if (typeof bond !== 'string' || !/^\d{1,18}$/.test(bond))
+    return refuse('bondGwei', 'must be a decimal string of gwei');
   return success({ ...fields, bondGwei: BigInt(bond) } as unknown as ChallengeParameters);
 }
 

@@ -86,10 +86,33 @@ export type InputProof = Readonly<{
 }>;
 
 export type ChallengeEvent =
-  | Readonly<{ kind: 'challenged'; id: number; round: number; trainer: Hex; challenger: Hex; step: number; deadline: number }>
-  | Readonly<{ kind: 'answered'; id: number; leaf: TraceLeaf; stateBefore: Hex; roots: readonly Hex[]; deadline: number }>
+  | Readonly<{
+      kind: 'challenged';
+      id: number;
+      round: number;
+      trainer: Hex;
+      challenger: Hex;
+      step: number;
+      deadline: number;
+    }>
+  | Readonly<{
+      kind: 'answered';
+      id: number;
+      leaf: TraceLeaf;
+      stateBefore: Hex;
+      roots: readonly Hex[];
+      deadline: number;
+    }>
   | Readonly<{ kind: 'asked'; id: number; node: TreeNode; deadline: number }>
-  | Readonly<{ kind: 'revealed'; id: number; root: Hex; level: number; index: number; nodes: readonly Hex[]; leaf: Hex }>
+  | Readonly<{
+      kind: 'revealed';
+      id: number;
+      root: Hex;
+      level: number;
+      index: number;
+      nodes: readonly Hex[];
+      leaf: Hex;
+    }>
   | Readonly<{ kind: 'closed'; id: number; state: ChallengeState; reason: string }>
   | Readonly<{ kind: 'finalStateRefuted'; round: number; trainer: Hex; challenger: Hex }>
   | Readonly<{ kind: 'collected'; account: Hex; amountWei: bigint }>;
@@ -100,7 +123,11 @@ export const REVEAL_LEVELS = 7;
 export const MAX_ASKS = 5;
 
 /** The compiled contract. Throws when the build did not make it. */
-export function challengesContract(): Readonly<{ abi: readonly unknown[]; creationBytecode: Hex; runtimeBytecode: Hex }> {
+export function challengesContract(): Readonly<{
+  abi: readonly unknown[];
+  creationBytecode: Hex;
+  runtimeBytecode: Hex;
+}> {
   const path = fileURLToPath(new URL('../challenges.json', import.meta.url));
   const size = statSync(path, { throwIfNoEntry: false })?.size;
   check(size !== undefined, 'Challenges is not compiled: run npm run build');
@@ -228,6 +255,10 @@ export function decodeChallengeLog(log: SystemLog): ChallengeEvent | null {
 }
 
 /** A disclosure as bytes become calldata. */
-export function disclosureOf(nodes: readonly Uint8Array[], leaf: Uint8Array, siblings: readonly Uint8Array[]): Disclosure {
+export function disclosureOf(
+  nodes: readonly Uint8Array[],
+  leaf: Uint8Array,
+  siblings: readonly Uint8Array[],
+): Disclosure {
   return { nodes: nodes.map((node) => toHex(node)), leaf: toHex(leaf), siblings: siblings.map((hash) => toHex(hash)) };
 }

@@ -1,0 +1,275 @@
+// Owns the challenger's side from start to end: finding the false step of a claim by executing it again, and playing the game
+// until the claim is proven false. It works for any key with funds, over any access to a chain; the moves are the contract's.
+
+import { type Hex, toHex } from '../base/bytes.ts';
+import { present } from '../base/check.ts';
+import { type Result, fault, success } from '../base/fault.ts';
+import type { Claim, Commitment, ContractCall, RoundRecord, SystemLog, ViewCall } from '../chain/system/api.ts';
+import { LEARNING_ROUNDS_ADDRESS } from '../chain/system/api.ts';
+import { claimCreditCall } from '../chain/system/calls.ts';
+import {
+  CHALLENGES_ADDRESS,
+  type ChallengeEvent,
+  type ChallengeRecord,
+  askCall,
+  challengeCall,
+  collectCall,
+  proveCall,
+  proveFinalStateCall,
+  proveInputCall,
+  readChallenge,
+  readChallengeCredit,
+  settleCall,
+} from '../chain/system/challenges.ts';
+import { type SystemEvent, decodeSystemLog } from '../chain/system/events.ts';
+import { readClaim, readRound, readTrainer } from '../chain/system/views.ts';
+import type { Executor } from '../engine/executor.ts';
+import type { Dataset } from '../trainer/dataset.ts';
+import { openTraceLeaf } from '../trainer/dispute-answer.ts';
+import { type Answered, findDifference, fixedAnswer, openDispute } from '../trainer/dispute-proof.ts';
+import { disputeTables } from '../trainer/dispute-roots.ts';
+import { disputeProofs, disputedStep } from '../trainer/dispute-step.ts';
+import { type StepLeaf, completeLeaves, decodeLeaves, traceRoot } from '../trainer/leaf.ts';
+import { type SlotTask, createSlotTask, executeStep, stepData } from '../trainer/replay.ts';
+import { createStepRunner, startFromBase } from '../trainer/step-runner.ts';
+import { CHALLENGE_WAIT_MS } from './limits.ts';
+import type { NetworkDefinition } from './network-definition.ts';
+import { roundSpec, slotOf } from './round-words.ts';
+
+/** What a transaction did. */
+export type SentMove = Readonly<{ ok: boolean; gasUsed: number; logs: readonly SystemLog[]; reason: string }>;
+
+/** A chain as the challenger reaches it. */
+export type ChallengerChain = Readonly<{
+  address: Hex;
+  view: ViewCall;
+  height(): Promise<number>;
+  logs(from: number, to: number, address: Hex): Promise<readonly SystemLog[]>;
+  send(call: ContractCall, least: bigint): Promise<SentMove>;
+  sleep(ms: number): Promise<void>;
+}>;
+
+export type ChallengeWish = Readonly<{ round: number; trainer: Hex; step: number | null }>;
+
+export type ChallengerOptions = Readonly<{
+  chain: ChallengerChain;
+  definition: NetworkDefinition;
+  dataset: Dataset;
+  executor: Executor;
+  /** Parameters of a base model by root, or null. */
+  params: (root: Hex) => Uint8Array | null;
+  /** Called with one line for each thing done. */
+  say: (line: string) => void;
+}>;
+
+export type ChallengeOutcome = Readonly<{
+  /** 'right': the claim holds and nothing was posted. */
+  outcome: 'right' | 'upheld' | 'dismissed' | 'moot';
+  step: number | null;
+  moves: number;
+  lastGas: number;
+}>;
+
+const LEAST_GAS = 400_000n;
+
+type Play = ChallengerOptions &
+  Readonly<{ record: RoundRecord; claim: Claim; task: SlotTask; leaves: readonly StepLeaf[]; trainer: Hex }>;
+
+/** Challenges a claim when it is false. Faults say what is missing or why the claim cannot be challenged. */
+export async function runChallenge(options: ChallengerOptions, wish: ChallengeWish): Promise<Result<ChallengeOutcome>> {
+  const prepared = await prepare(options, wish);
+  if (!prepared.ok) return prepared;
+  const play = prepared.value;
+  const { task, leaves, say, claim } = play;
+  try {
+    if (toHex(traceRoot(leaves)) !== claim.traceRoot)
+      say('the leaves in the log do not have the trace root of the claim; the game is about the trace root');
+    const last = openTraceLeaf(leaves, leaves.length - 1);
+    if (last.leaf.stateRoot !== claim.finalStateRoot) {
+      say("the final state is not the last leaf's: no game is needed");
+      const call = proveFinalStateCall(play.record.round, play.trainer, last.leaf, last.siblings);
+      const sent = await options.chain.send(call, LEAST_GAS);
+      if (!sent.ok) return fault('challenge', `proveFinalState: ${sent.reason}`);
+      return success(await ended(play, 'upheld', null, 1, sent.gasUsed));
+    }
+    const found = falseStep(play, wish.step);
+    if (found === null) {
+      say(
+        `every step${wish.step === null ? '' : ` up to ${wish.step}`} follows from the one before: the claim is right`,
+      );
+      return success({ outcome: 'right', step: null, moves: 0, lastGas: 0 });
+    }
+    if (wish.step !== null && found.step !== wish.step)
+      say(`step ${wish.step} rests on step ${found.step}, which is false already; that one is challenged`);
+    return await playGame(play, found.step, found.before);
+  } finally {
+    task.runner.close();
+  }
+}
+
+/** Round, claim, data and base of a wish. */
+async function prepare(options: ChallengerOptions, { round, trainer }: ChallengeWish): Promise<Result<Play>> {
+  const { chain, definition, dataset, executor } = options;
+  if (definition.genesis.challenges === undefined)
+    return fault('challenge', 'this network has no challenges in genesis');
+  const record = await readRound(chain.view, round);
+  const slot = slotOf(record, trainer);
+  if (slot < 0) return fault('challenge', `${trainer} is not in the roster of round ${round}`);
+  const claim = await readClaim(chain.view, round, trainer);
+  const commitment = await commitmentAt(chain, claim);
+  if (commitment === null) return fault('challenge', `no commitment of ${trainer} in round ${round}`);
+  const base = options.params(record.baseRoot);
+  if (base === null)
+    return fault('challenge', `the base model ${record.baseRoot} of round ${round} is not on this disk`);
+  const { rules, training } = definition;
+  const capacity = present(record.roster[slot], 'slot').capacity;
+  const shape = { batch: capacity * rules.batch, seq: rules.sequenceLength };
+  const runner = createStepRunner(executor, training.model, shape);
+  const task = createSlotTask({ spec: roundSpec(record), slot, rules, dataset, runner, base });
+  const sent = decodeLeaves(commitment.leaves, rules.steps);
+  if (!sent.ok) return sent;
+  const leaves = completeLeaves(
+    sent.value,
+    sent.value.map((_, step) => stepData(task, step).root),
+  );
+  return success({ ...options, record, claim, task, leaves, trainer });
+}
+
+async function commitmentAt(chain: ChallengerChain, claim: Claim): Promise<Commitment | null> {
+  if (claim.committedBlock === 0) return null;
+  const logs = await chain.logs(claim.committedBlock, claim.committedBlock, LEARNING_ROUNDS_ADDRESS);
+  for (const event of eventsOf(logs))
+    if (event.kind === 'committed' && event.trainer === claim.trainer) return event.commitment;
+  return null;
+}
+
+const eventsOf = (logs: readonly SystemLog[]): SystemEvent[] =>
+  logs.flatMap((log) => {
+    const event = decodeSystemLog(log);
+    return event === null ? [] : [event];
+  });
+
+/** The first step whose leaf does not follow, with the state before it; null when all up to the wanted one do. */
+function falseStep(play: Play, wanted: number | null): Readonly<{ step: number; before: Uint8Array }> | null {
+  const { task, leaves, say } = play;
+  startFromBase(task.runner, task.base);
+  const last = wanted ?? task.rules.steps - 1;
+  for (let step = 0; step <= last; step++) {
+    const before = task.runner.state.slice();
+    const outcome = executeStep(task, step);
+    const stated = present(leaves[step], 'leaf');
+    const same =
+      outcome.ok &&
+      toHex(outcome.leaf.stateRoot) === toHex(stated.stateRoot) &&
+      toHex(outcome.leaf.gradRoot) === toHex(stated.gradRoot) &&
+      outcome.leaf.lossBits === stated.lossBits;
+    say(`step ${step}: ${same ? 'follows' : 'does NOT follow'}`);
+    if (!same) return { step, before };
+  }
+  return null;
+}
+
+async function playGame(play: Play, step: number, before: Uint8Array): Promise<Result<ChallengeOutcome>> {
+  const { chain, definition, say, task, record, trainer, executor } = play;
+  const { training, rules } = definition;
+  let moves = 0;
+  let lastGas = 0;
+  async function move(name: string, call: ContractCall, least = LEAST_GAS): Promise<Result<SystemEvent[]>> {
+    const sent = await chain.send(call, least);
+    if (!sent.ok) return fault('challenge', `${name}: ${sent.reason}`);
+    moves++;
+    lastGas = sent.gasUsed;
+    say(`${name}: ${sent.gasUsed} gas, ${call.data.length} bytes`);
+    return success(eventsOf(sent.logs));
+  }
+
+  const bond = BigInt(String(definition.genesis.challenges?.['bondGwei'] ?? 0)) * 1_000_000_000n;
+  const started = await move('challenge', challengeCall(record.round, trainer, step, bond));
+  if (!started.ok) return started;
+  const { id } = present(
+    started.value.find((event) => event.kind === 'challenged'),
+    'challenge event',
+  ) as Extract<ChallengeEvent, { kind: 'challenged' }>;
+
+  const tables = disputeTables(training.model, rules);
+  const own = disputedStep(task, { executor, model: training.model, tables }, step, before);
+  const since = await chain.height();
+  const settled = async (challenge: ChallengeRecord): Promise<Result<ChallengeOutcome>> => {
+    let { state } = challenge;
+    if (state === 'challenged' || state === 'asked') {
+      say('the trainer did not move in time');
+      const closed = await move('settle', settleCall(id));
+      if (!closed.ok) return closed;
+      state = (await readChallenge(chain.view, id)).state;
+    }
+    const outcome = state === 'upheld' || state === 'dismissed' ? state : 'moot';
+    return success(await ended(play, outcome, step, moves, lastGas));
+  };
+
+  const first = await awaitMove(chain, id);
+  if (first.state !== 'answered') return settled(first);
+  moves++;
+  const answered = present(await lastEvent(chain, id, since, 'answered'), 'answer');
+  say(`the trainer answered with ${answered.roots.length} roots`);
+  const found = findDifference(own, answered satisfies Answered);
+  if (found.difference.kind === 'none' || found.difference.kind === 'failed') {
+    const why =
+      found.difference.kind === 'none' ? 'the leaf it opened is right' : `step fails: ${found.difference.reason}`;
+    return fault('challenge', `no piece can be shown: ${why}`);
+  }
+  const program = tables.programProof(present(task.spec.capacities[task.slot], 'capacity'));
+  const fixed = fixedAnswer(answered, program);
+  const dispute = openDispute(own, answered, found, disputeProofs(task, step));
+  for (let question = dispute.question(); question !== null; question = dispute.question()) {
+    const asked = await move('ask', askCall(id, fixed, question));
+    if (!asked.ok) return asked;
+    const now = await awaitMove(chain, id);
+    if (now.state !== 'answered') return settled(now);
+    moves++;
+    const revealed = present(await lastEvent(chain, id, since, 'revealed'), 'disclosure');
+    say(`the trainer disclosed level ${revealed.level}, node ${revealed.index}`);
+    dispute.disclosed(revealed.level, revealed.index, revealed.nodes, revealed.leaf);
+  }
+  say(`false: ${dispute.describe()}`);
+  const { kind, proof } = dispute.proof();
+  const proven = await move('prove', kind === 'piece' ? proveCall(id, fixed, proof) : proveInputCall(id, fixed, proof));
+  if (!proven.ok) return proven;
+  return settled(await readChallenge(chain.view, id));
+}
+
+/** The challenge once it is the challenger's turn, over, or the trainer late. */
+async function awaitMove(chain: ChallengerChain, id: number): Promise<ChallengeRecord> {
+  for (;;) {
+    const challenge = await readChallenge(chain.view, id);
+    const trainersTurn = challenge.state === 'challenged' || challenge.state === 'asked';
+    if (!trainersTurn || (await chain.height()) > challenge.deadline) return challenge;
+    await chain.sleep(CHALLENGE_WAIT_MS);
+  }
+}
+
+async function lastEvent<K extends ChallengeEvent['kind']>(
+  chain: ChallengerChain,
+  id: number,
+  from: number,
+  kind: K,
+): Promise<Extract<ChallengeEvent, { kind: K }> | null> {
+  const logs = await chain.logs(from, await chain.height(), CHALLENGES_ADDRESS);
+  const found = eventsOf(logs).filter((event) => event.kind === kind && 'id' in event && event.id === id);
+  return (found.at(-1) ?? null) as Extract<ChallengeEvent, { kind: K }> | null;
+}
+
+/** Collects what was won and says what became of the claim. */
+async function ended(
+  play: Play,
+  outcome: ChallengeOutcome['outcome'],
+  step: number | null,
+  moves: number,
+  lastGas: number,
+): Promise<ChallengeOutcome> {
+  const { chain, say, trainer } = play;
+  const record = await readTrainer(chain.view, trainer);
+  say(`challenge ${outcome} after ${moves} moves; trainer ${trainer} is ${record.status}`);
+  if ((await readChallengeCredit(chain.view, chain.address)) > 0n) await chain.send(collectCall(), 100_000n);
+  if ((await readTrainer(chain.view, chain.address)).creditWei > 0n) await chain.send(claimCreditCall(), 100_000n);
+  return { outcome, step, moves, lastGas };
+}

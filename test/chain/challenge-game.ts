@@ -1,0 +1,169 @@
+// Owns playing challenges on the contracts: a round with one cheat that the authorities all approve, and both sides' moves.
+
+import { type Hex, fromHex, toHex } from '../../base/bytes.ts';
+import { check, present } from '../../base/check.ts';
+import { ONE_POL } from '../../base/units.ts';
+import type { ContractCall, RoundRecord } from '../../chain/system/api.ts';
+import { commitCall } from '../../chain/system/calls.ts';
+import {
+  type ChallengeEvent,
+  type Disclosure,
+  type TreeNode,
+  answerCall,
+  askCall,
+  challengeCall,
+  proveCall,
+  proveInputCall,
+  revealCall,
+} from '../../chain/system/challenges.ts';
+import { type Executor, createExecutor } from '../../engine/executor.ts';
+import { answerStep } from '../../trainer/dispute-answer.ts';
+import { type Answered, findDifference, fixedAnswer, openDispute } from '../../trainer/dispute-proof.ts';
+import { discloseNode, holdTree, rootOfTree } from '../../trainer/dispute-tree.ts';
+import { disputeProofs, disputedStep } from '../../trainer/dispute-step.ts';
+import { traceRoot } from '../../trainer/leaf.ts';
+import type { SlotTask } from '../../trainer/replay.ts';
+import { disclosureOf } from '../../chain/system/challenges.ts';
+import {
+  BASE_ROOT,
+  type Cheat,
+  MODEL,
+  RULES,
+  type Trace,
+  cheatedStep,
+  parametersOf,
+  tables,
+  taskOf,
+  traceOf,
+} from '../trainer/dispute-fixture.ts';
+import { auditRound, commitmentOf, openRound, register, trainerAt } from './system-life.ts';
+import { type Sent, type World, accountOf, openWorld } from './system-world.ts';
+
+export const CHALLENGER: Hex = accountOf('challenger');
+export const BOND = 5n * ONE_POL;
+
+export type Game = Readonly<{
+  world: World;
+  executor: Executor;
+  task: SlotTask;
+  trace: Trace;
+  round: RoundRecord;
+  trainer: Hex;
+  cheat: Cheat | null;
+}>;
+
+/** Gas of a whole transaction: its 21,000, calldata, execution, or the floor of EIP-7623. */
+export function transactionGas(data: Uint8Array, execution: number): number {
+  const tokens = data.reduce((sum, byte) => sum + (byte === 0 ? 1 : 4), 0);
+  return 21_000 + Math.max(4 * tokens + execution, 10 * tokens);
+}
+
+/** A world in which trainer 1 (of two) made this claim and everybody approved it. */
+export async function openGame(
+  cheat: Cheat | null,
+  blocks = { answerBlocks: 4, proveBlocks: 4, windowBlocks: 40 },
+): Promise<Game> {
+  const world = await openWorld(
+    1,
+    {
+      minTrainers: 2,
+      steps: RULES.steps,
+      batch: RULES.batch,
+      sequenceLength: RULES.sequenceLength,
+      genesisModelRoot: toHex(BASE_ROOT),
+      samplesPerAudit: 1,
+      auditBlocks: 20,
+      attestBlocks: 60,
+    },
+    true,
+    parametersOf(blocks),
+  );
+  await register(world, 2, [1, 1]);
+  await world.fund(CHALLENGER, 100n * ONE_POL);
+  const round = await openRound(world);
+  const executor = await createExecutor({ backend: 'wasm' });
+  const slot = 1;
+  const trainer = trainerAt(slot);
+  const task = taskOf(executor, specOf(round), slot);
+  const trace = traceOf(executor, task, cheat);
+  for (const [seat, entry] of round.roster.entries()) {
+    const last = present(trace.leaves.at(-1), 'leaf');
+    const changes =
+      seat === slot ? { traceRoot: toHex(traceRoot(trace.leaves)), finalStateRoot: toHex(last.stateRoot) } : {};
+    await world.ok(entry.trainer, commitCall(commitmentOf(world, round, entry.trainer, changes)));
+  }
+  await auditRound(world);
+  return { world, executor, task, trace, round, trainer, cheat };
+}
+
+function specOf(round: RoundRecord) {
+  return {
+    round: round.round,
+    seed: fromHex(round.seed),
+    baseRoot: fromHex(round.baseRoot),
+    baseVersion: round.baseVersion,
+    dataStart: round.dataStart,
+    capacities: round.roster.map(({ capacity }) => capacity),
+  };
+}
+
+export type Move = Readonly<{ move: string; gas: number; bytes: number }>;
+export type Played = Readonly<{ moves: readonly Move[]; id: number; closed: ChallengeEvent | null; describe: string }>;
+
+/** Sends a move that must succeed and notes its gas. */
+async function play(world: World, moves: Move[], move: string, from: Hex, call: ContractCall): Promise<Sent> {
+  const sent = await world.ok(from, call);
+  moves.push({ move, gas: transactionGas(call.data, sent.gas), bytes: call.data.length });
+  return sent;
+}
+
+export function eventOf<K extends ChallengeEvent['kind']>(sent: Sent, kind: K): Extract<ChallengeEvent, { kind: K }> {
+  const found = sent.events.find((event) => event.kind === kind);
+  return present(found, `event ${kind}`) as Extract<ChallengeEvent, { kind: K }>;
+}
+
+/** What the cheat discloses: from the step it claims to have run, or from trees it made up. */
+export type Liar = Readonly<{ trees?: readonly Uint8Array[] }>;
+
+/** The whole game: challenge, answer, questions, proof. The cheat plays along as long as it can. */
+export async function playGame(game: Game, step: number, liar: Liar = {}): Promise<Played> {
+  const { world, executor, task, trace, trainer, cheat, round } = game;
+  const moves: Move[] = [];
+  const challenged = await play(world, moves, 'challenge', CHALLENGER, challengeCall(round.round, trainer, step, BOND));
+  const { id } = eventOf(challenged, 'challenged');
+  const before = present(trace.states[step], 'state');
+  const theirs = cheatedStep(executor, task, step, before, cheat);
+  const program = tables().programProof(1);
+  const said = present(answerStep(theirs, trace.leaves, program), 'answer');
+  const answeredBy = await play(world, moves, 'answer', trainer, answerCall(id, said.answer));
+  const answered: Answered = eventOf(answeredBy, 'answered');
+
+  const own = disputedStep(task, { executor, model: MODEL, tables: tables() }, step, before);
+  const found = findDifference(own, answered);
+  check(found.difference.kind !== 'none', 'the cheat is found');
+  const dispute = openDispute(own, answered, found, disputeProofs(task, step));
+  const fixed = fixedAnswer(answered, program);
+  for (let question = dispute.question(); question !== null; question = dispute.question()) {
+    const asked = eventOf(await play(world, moves, 'ask', CHALLENGER, askCall(id, fixed, question)), 'asked');
+    const shown = present(disclose(asked.node, said.disclose, liar), 'disclosure');
+    const revealed = eventOf(
+      await play(world, moves, 'reveal', trainer, revealCall(id, asked.node, shown)),
+      'revealed',
+    );
+    dispute.disclosed(revealed.level, revealed.index, revealed.nodes, revealed.leaf);
+  }
+  const { kind, proof } = dispute.proof();
+  const call = kind === 'piece' ? proveCall(id, fixed, proof) : proveInputCall(id, fixed, proof);
+  const proven = await play(world, moves, 'prove', CHALLENGER, call);
+  return { moves, id, closed: eventOf(proven, 'closed'), describe: dispute.describe() };
+}
+
+function disclose(node: TreeNode, honest: (node: TreeNode) => Disclosure | null, liar: Liar): Disclosure | null {
+  for (const bytes of liar.trees ?? []) {
+    const tree = holdTree(bytes, 16_384);
+    if (toHex(rootOfTree(tree)) !== node.root) continue;
+    const { nodes, leaf, siblings } = discloseNode(tree, node.level, node.index);
+    return disclosureOf(nodes, leaf, siblings);
+  }
+  return honest(node);
+}

@@ -1,0 +1,51 @@
+// Owns putting a step of a round together as a dispute needs it: program, layout, inputs and the openings of schedule and data.
+
+import { present } from '../base/check.ts';
+import { open } from '../base/merkle.ts';
+import type { Executor } from '../engine/executor.ts';
+import type { DisputeProofs, DisputedStep } from './dispute-proof.ts';
+import { type DisputeTables, scheduleProof, stepConstants } from './dispute-roots.ts';
+import { givenOf } from './dispute-run.ts';
+import { stepSequences } from './data-order.ts';
+import type { ModelConfig } from './model.ts';
+import type { SlotTask } from './replay.ts';
+import { roundShare } from './rules.ts';
+import { buildTrainProgram } from './train-program.ts';
+
+/** A step of a slot's round, from the state before it. Throws at a capacity at which nobody can train. */
+export function disputedStep(
+  task: SlotTask,
+  parts: Readonly<{ executor: Executor; model: ModelConfig; tables: DisputeTables }>,
+  step: number,
+  state: Uint8Array,
+): DisputedStep {
+  const { rules, spec, slot } = task;
+  const capacity = present(spec.capacities[slot], 'capacity');
+  const { executor, model, tables } = parts;
+  return {
+    executor,
+    program: buildTrainProgram(model, { batch: capacity * rules.batch, seq: rules.sequenceLength }),
+    layout: present(tables.layout(capacity), 'layout'),
+    constants: stepConstants(model, rules, capacity),
+    given: givenOf(task, step, state),
+    step,
+  };
+}
+
+/** Openings that a proof may need beside tensors. */
+export function disputeProofs({ rules, spec, slot, dataset, order }: SlotTask, step: number): DisputeProofs {
+  const indices = stepSequences(order, roundShare(spec, rules), slot, step);
+  return {
+    schedule: scheduleProof(rules, spec.baseVersion, step),
+    sequenceLength: rules.sequenceLength,
+    sequenceOf(row) {
+      const index = present(indices[row], 'sequence of the row');
+      const leaves = Array.from({ length: dataset.sequences }, (_, i) => dataset.sequenceLeaf(i));
+      const ids = dataset.sequence(index);
+      const bytes = new Uint8Array(2 * ids.length);
+      const view = new DataView(bytes.buffer);
+      for (const [i, id] of ids.entries()) view.setUint16(2 * i, id, true);
+      return { bytes, siblings: open(leaves, index).siblings };
+    },
+  };
+}
