@@ -342,7 +342,8 @@ function findOperand(layout: DisputeLayout, difference: Difference): readonly [n
 
 /**
  * Which differing node to go down. In the state first moments come before second moments before parameters, since a piece of
- * the parameters reads both; nodes wholly in one of them come before nodes on a border.
+ * the parameters reads both; nodes wholly in one of them come before nodes on a border, and the border of the parameters
+ * before the rest of them: a leaf on a border holds words of both.
  */
 function firstDiffering(
   own: HeldTree,
@@ -363,6 +364,7 @@ function firstDiffering(
     (from: number, to: number) => from >= third && to <= 2 * third,
     (from: number, _to: number) => from >= 2 * third,
     (from: number, to: number) => from < 2 * third && to > 2 * third,
+    (from: number, to: number) => from < third && to > third,
   ];
   for (const inside of regions) {
     const hit = differing.find((index) => inside(index * span, (index + 1) * span));

@@ -131,7 +131,7 @@ const READERS: Readonly<Record<RefereePart, Reader>> = {
   scale: elementwise(2),
   copy: elementwise(2),
   zero: elementwise(1),
-  swigluGrad: elementwise(5),
+  swigluGrad: elementwise(4),
   adamFirst: ([i = 0]) => [[i], [i], [0], HYPER, [i]],
   adamSecond: ([i = 0]) => [[i], [i], [0], HYPER, [i]],
   adamW: ([, i = 0]) => [[i], [i], [i], HYPER, [i]],

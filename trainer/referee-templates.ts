@@ -261,10 +261,10 @@ const embed: Maker = ({ inputs, outputs }) => {
 };
 
 const swigluGrad: Maker = ({ outputs }) => {
-  const operands = [input(0), input(1), input(2), output(0), output(1)];
+  const operands = (k: number) => [input(0), input(1), input(2), output(k)];
   return {
     tensors: [0, 1].map((k) => tensorOf(output(k), present(outputs[k], 'shape'))),
-    templates: [0, 1].map((k) => template('swigluGrad', operands, [], output(k), single)),
+    templates: [0, 1].map((k) => template('swigluGrad', operands(k), [k], output(k), single)),
   };
 };
 

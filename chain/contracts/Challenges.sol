@@ -14,6 +14,7 @@ interface ILearningRounds {
         address trainer;
         uint8 capacity;
         ClaimStatus status;
+        uint16 auditRateBps;
     }
 
     function roundAt(uint64 number)

@@ -152,19 +152,25 @@ contract RefereeElements is RefereeWitness {
         }
     }
 
-    /// @dev Rule S2. numbers: | first element, count. Operands: dOut, gate, up, dGate, dUp.
+    /// @dev Rule S2. numbers: output (0 dGate, 1 dUp) | first element, count. Operands: dOut, gate, up, that output.
     function _swigluGrad(Piece calldata piece, Opening[] calldata witness) private pure returns (bool) {
         unchecked {
-            uint256[] memory n = _numbers(piece, 2);
-            uint256[][5] memory x;
-            for (uint256 k; k < 5; ++k) x[k] = _read(piece, witness, k, n[0], n[1], 1);
+            uint256[] memory n = _numbers(piece, 3);
+            if (n[0] > 1) revert PieceRefused();
+            uint256[][4] memory x;
+            for (uint256 k; k < 4; ++k) x[k] = _read(piece, witness, k, n[1], n[2], 1);
             if (!x[0].allFinite() || !x[1].allFinite() || !x[2].allFinite()) return false;
-            for (uint256 i; i < n[1]; ++i) {
+            for (uint256 i; i < n[2]; ++i) {
                 uint256 g = x[1][i];
                 uint256 s = g.sigmoid();
-                if (!_same(x[0][i].mul(g.mul(s)), x[4][i])) return false;
-                uint256 slope = s.mul(SoftFloat.ONE.add(g.mul(SoftFloat.ONE.sub(s))));
-                if (!_same(x[0][i].mul(x[2][i]).mul(slope), x[3][i])) return false;
+                uint256 z;
+                if (n[0] == 1) {
+                    z = x[0][i].mul(g.mul(s));
+                } else {
+                    uint256 slope = s.mul(SoftFloat.ONE.add(g.mul(SoftFloat.ONE.sub(s))));
+                    z = x[0][i].mul(x[2][i]).mul(slope);
+                }
+                if (!_same(z, x[3][i])) return false;
             }
             return true;
         }
