@@ -460,11 +460,9 @@ export type Genesis = Readonly<{
   baseFeePerGas: bigint;
   authorities: readonly GenesisAuthority[];
   alloc: Readonly<Record<Address, GenesisAccount>>;
-  /** Parameters of learning rounds; checked by chain/system. Opaque JSON here. */
+  /** Opaque JSON here: rules of learning rounds, the dataset, what false steps are proven against (chain/system). */
   learning: Readonly<Record<string, unknown>>;
-  /** Where the dataset is found: opaque JSON here. */
   dataset: Readonly<Record<string, unknown>>;
-  /** What proofs of false steps are checked against (chain/system/challenge-parameters.ts); without it nobody can challenge. */
   challenges?: Readonly<Record<string, unknown>>;
 }>;
 

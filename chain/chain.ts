@@ -78,8 +78,7 @@ type Core = {
 async function genesisSystem(genesis: Genesis): Promise<Result<SystemHooks>> {
   const parameters = parseLearningParameters(genesis.learning);
   if (!parameters.ok) return parameters;
-  const challenges =
-    genesis.challenges === undefined ? success(null) : parseChallengeParameters(genesis.challenges);
+  const challenges = genesis.challenges === undefined ? success(null) : parseChallengeParameters(genesis.challenges);
   if (!challenges.ok) return challenges;
   const hooks = await systemHooks(parameters.value, genesis.authorities, challenges.value);
   if (!hooks.ok) return hooks;

@@ -300,7 +300,8 @@ export async function foundNetwork(
   const parameters = learningParameters(plan, manifest, training);
   const challenges = challengesOf(plan, parameters, training, manifest);
   if (!challenges.ok) return challenges;
-  if (challenges.value === null) progress('steps in micro-batches or another profile: claims cannot be challenged here');
+  if (challenges.value === null)
+    progress('steps in micro-batches or another profile: claims cannot be challenged here');
   const funds = (member: Member): bigint => ONE_POL * (member.isAuthority ? plan.authorityFunds : plan.nodeFunds);
   const genesis: Genesis = {
     chainId: plan.chainId,

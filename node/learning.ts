@@ -197,9 +197,7 @@ function createAgents(
           address: identity.address,
           dataDir: config.data_dir,
           thread:
-            options.tamperDispute === undefined
-              ? disputeThread
-              : { ...disputeThread, dispute: options.tamperDispute },
+            options.tamperDispute === undefined ? disputeThread : { ...disputeThread, dispute: options.tamperDispute },
           keeper,
           sender,
           log,

@@ -13,7 +13,8 @@ const from = join(root, 'chain', 'contracts');
 const ofReferee = (name) => name.startsWith('Referee') || name === 'SoftFloat.sol';
 const ofEvidence = (name) => name === 'Evidence.sol';
 const ofPredeploys = (name) => ['Multicall3.sol', 'WrappedPol.sol'].includes(name);
-const ofChallenges = (name) => ['ChallengeProof.sol', 'Challenges.sol', 'DataOrder.sol', 'MerkleTree.sol'].includes(name);
+const ofChallenges = (name) =>
+  ['ChallengeProof.sol', 'Challenges.sol', 'DataOrder.sol', 'MerkleTree.sol'].includes(name);
 const ofTypes = (name) =>
   ['Protocol.sol', 'RefereeRows.sol', 'RefereeWitness.sol', 'RoundStorage.sol', 'SoftFloat.sol'].includes(name);
 const groups = [

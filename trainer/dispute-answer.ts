@@ -12,7 +12,7 @@ import {
   type TreeNode,
   disclosureOf,
 } from '../chain/system/challenges.ts';
-import { type DisputedStep, disputeList, treeOfRoot } from './dispute-proof.ts';
+import { type DisputedStep, disputeList, treeOfRoot } from './dispute-find.ts';
 import { discloseNode } from './dispute-tree.ts';
 import { type StepLeaf, stepLeafHash } from './leaf.ts';
 

@@ -3,7 +3,8 @@
 import { present } from '../base/check.ts';
 import { open } from '../base/merkle.ts';
 import type { Executor } from '../engine/executor.ts';
-import type { DisputeProofs, DisputedStep } from './dispute-proof.ts';
+import type { DisputedStep } from './dispute-find.ts';
+import type { DisputeProofs } from './dispute-proof.ts';
 import { type DisputeTables, scheduleProof, stepConstants } from './dispute-roots.ts';
 import { givenOf } from './dispute-run.ts';
 import { stepSequences } from './data-order.ts';

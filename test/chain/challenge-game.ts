@@ -18,7 +18,8 @@ import {
 } from '../../chain/system/challenges.ts';
 import { type Executor, createExecutor } from '../../engine/executor.ts';
 import { answerStep } from '../../trainer/dispute-answer.ts';
-import { type Answered, findDifference, fixedAnswer, openDispute } from '../../trainer/dispute-proof.ts';
+import { type Answered, findDifference } from '../../trainer/dispute-find.ts';
+import { fixedAnswer, openDispute } from '../../trainer/dispute-proof.ts';
 import { discloseNode, holdTree, rootOfTree } from '../../trainer/dispute-tree.ts';
 import { disputeProofs, disputedStep } from '../../trainer/dispute-step.ts';
 import { traceRoot } from '../../trainer/leaf.ts';

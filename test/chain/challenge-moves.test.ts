@@ -24,7 +24,8 @@ import {
 import { readSupply, readTrainer } from '../../chain/system/views.ts';
 import { answerStep, openTraceLeaf } from '../../trainer/dispute-answer.ts';
 import { encodeRecord, recordHashes } from '../../trainer/dispute-layout.ts';
-import { findDifference, fixedAnswer } from '../../trainer/dispute-proof.ts';
+import { findDifference } from '../../trainer/dispute-find.ts';
+import { fixedAnswer } from '../../trainer/dispute-proof.ts';
 import { scheduleProof } from '../../trainer/dispute-roots.ts';
 import { open } from '../../base/merkle.ts';
 import { RULES, cheatedStep, tables } from '../trainer/dispute-fixture.ts';

@@ -30,7 +30,7 @@ import { roundSpec, slotOf } from '../../node/round-words.ts';
 import { systemView } from '../../node/system-view.ts';
 import type { Dataset } from '../../trainer/dataset.ts';
 import { type DisputeAnswer, answerStep } from '../../trainer/dispute-answer.ts';
-import { walkEntries } from '../../trainer/dispute-proof.ts';
+import { walkEntries } from '../../trainer/dispute-find.ts';
 import { disputeTables } from '../../trainer/dispute-roots.ts';
 import { disputedStep } from '../../trainer/dispute-step.ts';
 import type { StepLeaf } from '../../trainer/leaf.ts';
@@ -63,7 +63,7 @@ function createCheat(executor: Executor, definition: NetworkDefinition, dataset:
   const alter = (at: number, outputs: readonly Value[]): void => {
     const { data } = present(outputs[0], 'output');
     const words = new Uint32Array(data.buffer, data.byteOffset, data.length);
-    if (at === 8) words[321] = (words[321] as number) ^ 1;
+    if (at === 8) words[321] = (words[321] as number) ^ (1 << 21);
   };
   let forged: Readonly<{ round: number; leaves: readonly StepLeaf[]; before: Uint8Array; spec: RoundSpec }> | null =
     null;

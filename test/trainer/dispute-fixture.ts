@@ -7,7 +7,7 @@ import { stateRoot } from '../../base/merkle.ts';
 import { DEFAULT_CHALLENGE_RULES, type ChallengeParameters } from '../../chain/system/challenge-parameters.ts';
 import type { Executor } from '../../engine/executor.ts';
 import type { Value } from '../../engine/scalar-ops.ts';
-import { type DisputedStep, walkEntries } from '../../trainer/dispute-proof.ts';
+import { type DisputedStep, walkEntries } from '../../trainer/dispute-find.ts';
 import { type DisputeTables, challengeParameters, disputeTables } from '../../trainer/dispute-roots.ts';
 import { disputedStep } from '../../trainer/dispute-step.ts';
 import { initialWeights } from '../../trainer/initial-weights.ts';
