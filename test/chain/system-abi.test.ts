@@ -11,6 +11,7 @@ import { ONE_GWEI } from '../../base/units.ts';
 import {
   authoritiesAbi,
   bondsAbi,
+  challengesAbi,
   decodeRevert,
   learningRoundsAbi,
   rewardsAbi,
@@ -21,6 +22,7 @@ import { type ContractName, compiledContracts } from '../../chain/system/bytecod
 import { decodeSystemLog } from '../../chain/system/events.ts';
 import { EVIDENCE_ADDRESS } from '../../chain/system/evidence.ts';
 import { systemGenesisAlloc } from '../../chain/system/genesis-alloc.ts';
+import { challengesContract } from '../../chain/system/challenges.ts';
 import { systemHooks } from '../../chain/system/hooks.ts';
 import {
   defaultLearningParameters,
@@ -65,6 +67,16 @@ for (const [name, abi] of Object.entries(ABIS)) {
     t.deepEqual((abi as readonly Item[]).map(lineOf).sort(), compiled.map(lineOf).sort());
   });
 }
+
+test('the published ABI and bytecode of Challenges are the compiler’s', (t) => {
+  const { abi, runtimeBytecode } = challengesContract();
+  const lines = (items: readonly unknown[]) => (items as readonly Item[]).map(lineOf).sort();
+  t.deepEqual(lines(challengesAbi), lines(abi));
+  const code = fromHex(runtimeBytecode);
+  t.true(code.length <= 24_576);
+  const document = readFileSync(new URL('../../../docs/protocol/system-contracts.md', import.meta.url), 'utf8');
+  t.true(document.includes(`| Challenges | ${code.length} | \`${toHex(keccak256(code))}\` |`));
+});
 
 test('the bytecode is the one the protocol names, so a change of it is a change of the protocol', (t) => {
   const root = new URL('../../../', import.meta.url);
