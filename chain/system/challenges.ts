@@ -119,8 +119,6 @@ export type ChallengeEvent =
 
 /** Levels of a tree that one disclosure covers: at most 128 hashes. */
 export const REVEAL_LEVELS = 7;
-/** Questions of one challenge. */
-export const MAX_ASKS = 5;
 
 /** The compiled contract. Throws when the build did not make it. */
 export function challengesContract(): Readonly<{
