@@ -65,6 +65,7 @@ const COVERED: readonly (readonly [number, string, readonly (readonly [string, s
     [
       ['chain/calls', 'an endless loop ends when its gas does'],
       ['chain/calls', 'a long call leaves turns for timers and for other calls'],
+      ['rpc/endless-call', 'endless calls end in an error and leave the p99 of other calls under 200 ms'],
     ],
   ],
   [26, 'foreign host', [['rpc/json-rpc', 'only hosts the node serves are answered']]],
