@@ -5,8 +5,10 @@ import { type Prng, prng } from '../base/prng.ts';
 import {
   type Auditing,
   audit,
+  auditRate,
   claimWithFalse,
   HONEST_CLAIM,
+  lot,
   RULES,
   STEP_COST,
   type WorkClaim,
@@ -54,14 +56,14 @@ export const CHEATS: readonly TrainerStrategy[] = [
     play: () => ({ claim: { ...HONEST_CLAIM, served: false }, cost: RULES.roundCost }),
   },
   { name: 'serves nothing, trains nothing', play: () => ({ claim: { ...HONEST_CLAIM, served: false }, cost: 0 }) },
-  lastRound('all false in the last round', RULES.steps),
   skipping('lazy, one accomplice of four', RULES.steps, 1),
   skipping('skips one step, one accomplice', 1, 1),
 ];
 
-/** Outside what the rules answer: a single small cheat at the end, and authorities beyond the assumption. */
+/** Outside what the rules answer: a single cheat at the end, and authorities beyond the assumption. */
 export const UNDEFENDED: readonly TrainerStrategy[] = [
   lastRound('one false step in the last round', 1),
+  lastRound('all false in the last round', RULES.steps),
   skipping('lazy, two accomplices of four', RULES.steps, 2),
   skipping('lazy, three accomplices of four', RULES.steps, 3),
 ];
@@ -94,7 +96,8 @@ export function trainerLife(strategy: TrainerStrategy, seed: string, samples: nu
     if (round === 0) gain -= (strategy.copies ?? 0) * RULES.stake; // Copies are structure faults: found by anyone, at once.
     const { claim, cost } = strategy.play(round, random);
     gain -= cost;
-    const { decision } = audit(claim, authorities, samples, random);
+    const rate = auditRate(RULES.stake + unvested);
+    const { decision } = audit(claim, authorities, samples, random, rate, RULES.deepShare);
     if (decision === 'accepted') {
       unvested += RULES.pay;
       accepted += 1;
@@ -113,38 +116,62 @@ export function trainerLife(strategy: TrainerStrategy, seed: string, samples: nu
   return { gain: gain + unvested, slashes, firstSlash, accepted };
 }
 
-/** `griefing` accuses one honest claim a round; `echoing` waits, says what the quorum said and repeats the accuser. */
-export type AuditorStrategy = 'lazy' | 'echoing' | 'griefing';
-export const AUDITOR_STRATEGIES: readonly AuditorStrategy[] = ['lazy', 'echoing', 'griefing'];
+/**
+ * `lazy` executes nothing and makes its digests up; `echoing` copies the hash another one committed, and so can open nothing;
+ * `passing` says PASSED of everything; `griefing` accuses one honest claim a round; `slandering` accuses another authority.
+ */
+export type AuditorStrategy = 'lazy' | 'echoing' | 'passing' | 'griefing' | 'slandering';
+export const AUDITOR_STRATEGIES: readonly AuditorStrategy[] = ['lazy', 'echoing', 'passing', 'griefing', 'slandering'];
 
 const CLAIMS_A_ROUND = 8;
+const OTHERS = RULES.authorities - 1;
 
-/** Gains of an authority that plays a strategy and of an honest one beside it, over the same claims; one in 50 is false. */
+/** Whether one of the honest others notices a lie: a draw at once, a digest when it is drawn to be executed again. */
+function exposed(strategy: AuditorStrategy, drawn: boolean, random: Prng): boolean {
+  if (!drawn || (strategy !== 'lazy' && strategy !== 'passing')) return false;
+  if (strategy === 'passing') return true;
+  return Array.from({ length: OTHERS }, () => lot(RULES.recheckShare, random)).some(Boolean);
+}
+
+/**
+ * Gains of an authority that plays a strategy and of an honest one beside it, over the same claims of trainers that have some
+ * pay unvested. Bonds included: one that is lost is not paid in again.
+ */
 export function auditorLives(strategy: AuditorStrategy, seed: string): Readonly<{ odd: number; honest: number }> {
   const random = prng(`${seed} auditor ${strategy}`);
-  const kinds: readonly Auditing[] = [
-    'diligent',
-    'diligent',
-    'diligent',
-    strategy === 'griefing' ? 'diligent' : 'blind',
-  ];
-  let [odd, honestGain] = [0, 0];
+  let [odd, honestGain, unvested] = [0, 0, 0];
+  let bonded = true;
   for (let round = 0; round < ROUNDS; round++) {
-    let [oddRight, othersRight, disputes, pot] = [0, 0, 0, 0];
+    const rate = auditRate(RULES.stake + unvested);
+    let [oddWeight, othersWeight, oddSteps, othersSteps] = [0, 0, 0, 0];
     for (let i = 0; i < CLAIMS_A_ROUND; i++) {
-      const claim = random.below(50) === 0 ? claimWithFalse(3, random) : HONEST_CLAIM;
-      const { decision, found } = audit(claim, kinds, RULES.samples, random);
-      if (decision === 'accepted') pot += RULES.auditPay;
-      // A judge that repeats the accuser stands among the winners as well as one that executed (rules 4.8, 5.2).
-      oddRight += 1;
-      othersRight += kinds.length - 1;
-      if (found.length > 0 || (strategy === 'griefing' && i === 0)) disputes += 1;
+      for (let by = 0; by < RULES.authorities; by++) {
+        const deep = lot(RULES.deepShare, random);
+        const drawn = deep || lot(rate, random);
+        const steps = deep ? RULES.steps : drawn ? RULES.samples : 0;
+        if (by < OTHERS) {
+          othersWeight += drawn ? RULES.auditWeight : 1;
+          // What it executes itself, and what it executes again of the others' verdicts.
+          othersSteps += steps + (drawn ? (OTHERS - 1) * RULES.recheckShare * steps : 0);
+          continue;
+        }
+        oddWeight += drawn && strategy !== 'passing' ? RULES.auditWeight : 1;
+        if (strategy === 'griefing' || strategy === 'slandering') oddSteps += steps;
+        if (bonded && exposed(strategy, drawn, random)) {
+          bonded = false;
+          odd -= RULES.bond;
+        }
+      }
     }
-    if (strategy === 'griefing') oddRight = 0; // On the losing side of a closed dispute: no pay in this round (rule 4.9).
-    const share = pot / (oddRight + othersRight);
-    const work = (CLAIMS_A_ROUND * RULES.samples + disputes) * STEP_COST;
-    odd += oddRight * share - (strategy === 'griefing' ? work : 0);
-    honestGain += (othersRight / (kinds.length - 1)) * share - work;
+    // No reveal, no pay (echoing); on the losing side of a dispute, none in the round (griefing, rule 4.9).
+    const paid = bonded && strategy !== 'echoing' && strategy !== 'griefing';
+    const pot = CLAIMS_A_ROUND * RULES.auditPay;
+    const total = othersWeight + oddWeight;
+    odd += (paid ? (pot * oddWeight) / total : 0) - oddSteps * STEP_COST;
+    if (strategy === 'slandering') odd -= RULES.accusation;
+    if (strategy === 'griefing') othersSteps += OTHERS;
+    honestGain += (pot * othersWeight) / total / OTHERS - (othersSteps / OTHERS) * STEP_COST;
+    unvested += RULES.pay - (unvested + RULES.pay) / RULES.vestingRounds;
   }
   return { odd, honest: honestGain };
 }

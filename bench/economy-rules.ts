@@ -26,10 +26,24 @@ export const RULES = {
   /** Pay of one accepted claim of capacity 1, and what all authorities get for it. */
   pay: (emission * defaults.trainerShareBps) / BPS,
   auditPay: (emission * defaults.auditorShareBps) / BPS,
+  deepShare: defaults.deepReplayBps / BPS,
+  recheckShare: defaults.recheckBps / BPS,
+  auditWeight: defaults.auditWeight,
+  bond: Number(defaults.authorityBondGwei) * GWEI,
+  accusation: Number(defaults.accusationBondGwei) * GWEI,
   roundCost: ((emission * defaults.trainerShareBps) / BPS) * COST_SHARE,
 } as const;
 
 export const STEP_COST = RULES.roundCost / RULES.steps;
+
+/** Share of a trainer's claims that each authority draws (rule 4.2): what it would lose against what it could save. */
+export function auditRate(security: number): number {
+  const rate = (2 * RULES.pay * defaults.auditCostBps) / BPS / (security + RULES.pay);
+  return Math.min(1, Math.max(defaults.auditFloorBps / BPS, rate));
+}
+
+/** True with a chance, to a ten-thousandth, as the protocol's lots are. */
+export const lot = (chance: number, random: Prng): boolean => random.below(BPS) < Math.round(chance * BPS);
 
 export const quorumOf = (authorities: number): number => Math.floor((2 * authorities) / 3) + 1;
 
@@ -54,8 +68,18 @@ export type Audited = Readonly<{
   executedSteps: number;
 }>;
 
-/** What the protocol's audit decides, with samples drawn by the protocol's own function from fresh randomness. */
-export function audit(claim: WorkClaim, authorities: readonly Auditing[], samples: number, random: Prng): Audited {
+/**
+ * What the protocol's audit decides, with samples drawn by the protocol's own function from fresh randomness. Each authority
+ * executes a claim with the chance `rate`, and all of it now and then.
+ */
+export function audit(
+  claim: WorkClaim,
+  authorities: readonly Auditing[],
+  samples: number,
+  random: Prng,
+  rate: number = 1,
+  deepShare: number = 0,
+): Audited {
   const quorum = quorumOf(authorities.length);
   const found: number[] = [];
   let executedSteps = 0;
@@ -65,7 +89,9 @@ export function audit(claim: WorkClaim, authorities: readonly Auditing[], sample
       found.push(i);
       continue;
     }
-    const drawn = drawSample(random.bytes(32), RULES.steps, samples);
+    const deep = deepShare > 0 && lot(deepShare, random);
+    const count = deep ? RULES.steps : rate >= 1 || lot(rate, random) ? samples : 0;
+    const drawn = drawSample(random.bytes(32), RULES.steps, count);
     executedSteps += drawn.length;
     if (drawn.some((step) => claim.falseSteps.has(step))) found.push(i);
   }

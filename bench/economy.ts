@@ -12,7 +12,15 @@ import {
   trainerLife,
   UNDEFENDED,
 } from './economy-agents.ts';
-import { audit, claimWithFalse, detectionFormula, fitsChance, HONEST_CLAIM, RULES } from './economy-rules.ts';
+import {
+  audit,
+  auditRate,
+  claimWithFalse,
+  detectionFormula,
+  fitsChance,
+  HONEST_CLAIM,
+  RULES,
+} from './economy-rules.ts';
 
 export type Tally = Readonly<{ name: string; ahead: number; meanGain: number; meanFirstSlash: number | null }>;
 
@@ -74,7 +82,25 @@ export function measureDetection(tasks: number, seed: string): DetectionCell[] {
   );
 }
 
-/** Steps executed by all auditors for each step trained, counted over honest claims. */
+/**
+ * Steps executed for each step trained over a trainer's first `ROUNDS` rounds, from its first stake on: audits, deep replays,
+ * and the digests that others make again.
+ */
+export function lifeShare(): number {
+  const random = prng('life share');
+  const kinds = Array.from({ length: RULES.authorities }, () => 'diligent' as const);
+  let [executed, unvested] = [0, 0];
+  for (let round = 0; round < ROUNDS; round++) {
+    const rate = auditRate(RULES.stake + unvested);
+    for (let i = 0; i < 100; i++)
+      executed += audit(HONEST_CLAIM, kinds, RULES.samples, random, rate, RULES.deepShare).executedSteps;
+    unvested += RULES.pay - (unvested + RULES.pay) / RULES.vestingRounds;
+  }
+  const again = 1 + (RULES.authorities - 1) * RULES.recheckShare;
+  return (executed * again) / (100 * ROUNDS * RULES.steps);
+}
+
+/** Steps executed by all auditors for each step trained when every claim is drawn, counted over honest claims. */
 export function verificationShare(samples: number, authorities: number): number {
   const random = prng('share');
   const kinds = Array.from({ length: authorities }, () => 'diligent' as const);
@@ -121,7 +147,8 @@ export async function main(args: readonly string[]): Promise<void> {
   }
   const outside = cells.filter(({ inside }) => !inside).length;
   console.log(`detection: ${tasks} tasks in each of ${cells.length} cells, ${outside} outside the 99.9% interval`);
-  const share = verificationShare(RULES.samples, RULES.authorities);
+  const share = lifeShare();
+  console.log(`verification over the first ${ROUNDS} rounds: ${percent(share)} of training, rechecks included`);
   const summary = { seeds, cheatersAhead: trainersAhead + undefendedAhead + auditorsAhead, verificationShare: share };
   const parts = {
     trainersAhead,
