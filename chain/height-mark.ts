@@ -12,7 +12,7 @@ const DIGITS = 16;
 const SIZE = DIGITS + 1 + 8;
 
 export type HeightMark = Readonly<{
-  /** Last height recorded, or null when there is none that reads whole. */
+  /** Last height recorded, or null when there is none yet. */
   height: number | null;
   record(height: number): Promise<void>;
   close(): Promise<void>;
@@ -23,11 +23,13 @@ function line(height: number): Buffer {
   return Buffer.from(`${digits} ${crc32(digits).toString(16).padStart(8, '0')}`);
 }
 
-async function read(file: FileHandle): Promise<number | null> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(SIZE), 0, SIZE, 0);
-  const height = Number(buffer.toString('utf8', 0, DIGITS));
-  if (bytesRead !== SIZE || !Number.isSafeInteger(height)) return null;
-  return line(height).equals(buffer) ? height : null;
+/** The height, null for a file that was never written (none, or blank after a power cut), or "damaged". */
+async function read(file: FileHandle): Promise<number | null | 'damaged'> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(SIZE + 1), 0, SIZE + 1, 0);
+  const text = buffer.subarray(0, bytesRead);
+  if (text.every((byte) => byte === 0)) return null;
+  const height = Number(text.toString('latin1', 0, DIGITS));
+  return Number.isSafeInteger(height) && height >= 0 && line(height).equals(text) ? height : 'damaged';
 }
 
 /** Opens or makes the mark of a database folder. */
@@ -43,8 +45,17 @@ export async function openHeightMark(directory: string): Promise<Result<HeightMa
       { path },
     );
   }
+  const height = await read(file);
+  if (height === 'damaged') {
+    await file.close();
+    return fault(
+      'databaseCorrupt',
+      `database: ${FILE} is damaged, so nobody can tell whether blocks are missing; delete the database and sync again`,
+      { path },
+    );
+  }
   return success({
-    height: await read(file),
+    height,
     async record(height) {
       await file.write(line(height), 0, SIZE, 0);
     },

@@ -14,7 +14,7 @@ import { type HeadMark, headRow, Ledger, blockRows, NO_TOTALS, readHead, splitHe
 import { OPEN_CHECK_BLOCKS } from './limits.ts';
 import { predeploys } from './predeploys.ts';
 import { receiptRlp } from './receipt.ts';
-import { accountNodeKey, EMPTY, headerKey, key, metaKey, PREFIX } from './records.ts';
+import { accountNodeKey, bodyKey, EMPTY, headerKey, key, metaKey, PREFIX, receiptsKey } from './records.ts';
 import type { StateChanges } from './state-journal.ts';
 import { sealState, type SealedState } from './state-root.ts';
 import type { Store } from './store.ts';
@@ -90,7 +90,9 @@ export async function openLedger(
       `database: schema ${schema[0]}, this program reads ${SCHEMA_VERSION[0]}; delete it and sync again`,
     );
   }
-  const genesisHash = toHex(present(store.get(GENESIS), 'genesis marker'));
+  const marker = store.get(GENESIS);
+  if (marker === null) return damaged('the genesis marker is missing');
+  const genesisHash = toHex(marker);
   const expected = await genesisHashOf(genesis, system, firstSetHash);
   if (genesisHash !== expected) {
     return fault('wrongGenesis', `database: belongs to the network ${genesisHash}, the genesis file is ${expected}`, {
@@ -145,7 +147,7 @@ async function checkLedger(
   }
   const ledger = new Ledger(store, limits, () => mark.number);
   for (let number = Math.max(0, mark.number - OPEN_CHECK_BLOCKS); number <= mark.number; number++) {
-    const wrong = wrongBlock(ledger, number);
+    const wrong = wrongBlock(store, ledger, number);
     if (wrong !== null) return damaged(`block ${number}: ${wrong}`);
   }
   const root = store.get(accountNodeKey(EMPTY));
@@ -155,7 +157,9 @@ async function checkLedger(
   return success({ mark, genesisHash });
 }
 
-function wrongBlock(ledger: Ledger, number: number): string | null {
+function wrongBlock(store: Store, ledger: Ledger, number: number): string | null {
+  if (store.get(bodyKey(number)) === null) return 'its body is missing';
+  if (store.get(receiptsKey(number)) === null) return 'its receipts are missing';
   const block = present(ledger.block(number), 'block');
   const receipts = present(ledger.receipts(number), 'receipts');
   if (block.hash !== ledger.hash(number)) return 'its body belongs to another header';
