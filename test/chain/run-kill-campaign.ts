@@ -1,14 +1,16 @@
 // Owns `npm run test:kill`: so many kill -9 of a process that commits blocks as fast as it can, at moments drawn from a
 // printed seed (KILL_SEED, KILL_RUNS). After each, nothing acknowledged may be missing; every 50th time all is recomputed.
 
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
+import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { check } from '../../base/check.ts';
 import { unwrap } from '../../base/fault.ts';
 import { prng } from '../../base/prng.ts';
 import { auditBlocks, auditState } from '../../chain/audit.ts';
+import { systemClock } from '../../node/clock.ts';
 import { alice, temporaryFolder, testChain } from './support.ts';
 
 const RUNS = Number(process.env['KILL_RUNS'] ?? 1_000);
@@ -21,10 +23,25 @@ const worker = fileURLToPath(new URL('./crash-worker.js', import.meta.url));
 const directory = await temporaryFolder();
 const random = prng(`kill ${SEED}`);
 console.log(`kill campaign: ${RUNS} runs, seed ${SEED}`);
+const start = systemClock.monotonic();
+
+/** A process that has loaded everything and waits for a byte before it opens the database. */
+function ready(): ChildProcessByStdio<Writable, Readable, null> {
+  return spawn(process.execPath, [worker, directory, '--wait'], { stdio: ['pipe', 'pipe', 'inherit'] });
+}
+
+function report(runs: number, blocks: number): void {
+  const minutes = (systemClock.monotonic() - start) / 60_000;
+  console.log(`${runs} kills, ${blocks} blocks, all whole, ${(runs / minutes).toFixed(0)} kills a minute`);
+}
+
+let next = ready();
 let acknowledged = 0;
 try {
   for (let run = 1; run <= RUNS; run++) {
-    const child = spawn(process.execPath, [worker, directory], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = next;
+    child.stdin.write('\n');
+    if (run < RUNS) next = ready();
     const [byte = 0] = random.bytes(1);
     let armed = false;
     child.stdout.on('data', (data: Buffer) => {
@@ -46,9 +63,10 @@ try {
     await chain.close();
     if (whole) {
       unwrap(await auditState(directory, stateRoot));
-      console.log(`${run} kills, ${number} blocks, all whole`);
+      report(run, number);
     }
   }
 } finally {
+  next.kill('SIGKILL');
   await rm(directory, { recursive: true, force: true });
 }
