@@ -44,8 +44,10 @@ export type Judged = Readonly<{
 /** A piece and what it is opened with. */
 export type Presented = Readonly<{ name: RefereePart; piece: RefereePiece; witness: RefereeOpening[] }>;
 
-/** Instructions the referee judges; attentionDecode is not among them. */
-export const JUDGED_OPS: readonly Op[] = OP_NAMES.filter((op) => op !== 'attentionDecode');
+/** Instructions the referee judges (referee rule 2.14 names the others). */
+export const JUDGED_OPS: readonly Op[] = OP_NAMES.filter(
+  (op) => op !== 'attentionDecode' && !op.startsWith('linearBf16'),
+);
 
 const wordsOf = ({ buffer, byteOffset, length }: Value['data'] | Uint8Array, elements = length): Uint32Array =>
   new Uint32Array(buffer.slice(byteOffset, byteOffset + 4 * elements));
