@@ -143,7 +143,7 @@ export class Store {
     try {
       this.hold(rows);
     } catch (error) {
-      throw this.fail(new Error('database: write failed; the node must stop', { cause: error }));
+      throw this.fail(writeFailure(error));
     }
     // One batch at a time: two under way at once may land in either order.
     const done = this.#tail.then(() => this.#writeHeld());
@@ -166,7 +166,7 @@ export class Store {
       await this.#level._batch(operations, { sync: true });
       this.#writing = null;
     } catch (error) {
-      throw this.fail(new Error('database: write failed; the node must stop', { cause: error }));
+      throw this.fail(writeFailure(error));
     }
   }
 
@@ -223,4 +223,9 @@ function openFault(directory: string, error: unknown): Result<Store> {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String((error as { message?: unknown } | null)?.message ?? error);
+}
+
+function writeFailure(error: unknown): Error {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new Error(`database: write failed (${reason}); the node must stop`, { cause: error });
 }

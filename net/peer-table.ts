@@ -157,12 +157,21 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     if (known !== undefined) {
       // What is final stays final: a claim that shrinks is meant to keep somebody busy.
       const { height } = known.message.status;
-      if (message.status.height < height) options.lied(peer, `claims height ${message.status.height} after ${height}`);
+      if (message.status.height < height) {
+        // Two exchanges under way at once may end in either order: the older statement is no lie, and no news.
+        if (isOlder(message, known.message)) return success(known);
+        options.lied(peer, `claims height ${message.status.height} after ${height}`);
+      }
       Object.assign(known, { message, authority: authority.value, clockOffsetMs, statusAtMs: now(), failures: 0 });
       tell({ kind: 'status', peer: viewOf(known) });
       return success(known);
     }
     return enter(peer, { message, authority: authority.value, clockOffsetMs });
+  }
+
+  /** By the sender's own clock; a sender that names no time is taken to speak in order. */
+  function isOlder(message: StatusMessage, than: StatusMessage): boolean {
+    return message.clockMs !== null && than.clockMs !== null && message.clockMs <= than.clockMs;
   }
 
   function checkBinding(peer: PeerKey, message: StatusMessage, known: Entry | undefined): Result<Hex | null> {
