@@ -30,6 +30,7 @@ import {
 import { type SystemEvent, decodeSystemLog } from '../../chain/system/events.ts';
 import type { ChallengeParameters } from '../../chain/system/challenge-parameters.ts';
 import { CHALLENGES_ADDRESS } from '../../chain/system/challenges.ts';
+import { EVIDENCE_ADDRESS, type ProvenEvent, decodeProven } from '../../chain/system/evidence.ts';
 import { systemHooks } from '../../chain/system/hooks.ts';
 import { defaultLearningParameters } from '../../chain/system/parameters.ts';
 import {
@@ -85,6 +86,8 @@ export type Sent = Readonly<{
   args: readonly unknown[];
   gas: number;
   events: readonly SystemEvent[];
+  /** What the evidence contract said, which is no event of learning. */
+  proven: ProvenEvent | null;
 }>;
 
 const ORDER: readonly RoundPhase[] = [
@@ -279,16 +282,18 @@ export class World {
     state.originalStorageCache.clear();
     const revert = decodeRevert(execResult.returnValue);
     const error = execResult.exceptionError === undefined ? null : (revert?.name ?? execResult.exceptionError.error);
-    const events = (execResult.logs ?? []).map(([address, topics, data]) =>
-      present(
-        decodeSystemLog({ address: toHex(address), topics: topics.map(toHex), data: toHex(data) }),
-        'system event',
-      ),
-    );
+    const logs = (execResult.logs ?? []).map(([address, topics, data]) => {
+      return { address: toHex(address), topics: topics.map(toHex), data: toHex(data) };
+    });
+    const proven = logs.map(decodeProven).find((event) => event !== null) ?? null;
+    const events = logs
+      .filter(({ address }) => address !== EVIDENCE_ADDRESS)
+      .map((log) => present(decodeSystemLog(log), 'system event'));
     const refund = execResult.gasRefund ?? 0n;
     const used = execResult.executionGasUsed;
     const gas = Number(used - (refund > used / 5n ? used / 5n : refund));
-    return { error, args: revert?.args ?? [], gas, events: error === null ? events : [] };
+    const { args } = revert ?? { args: [] };
+    return error === null ? { error, args, gas, events, proven } : { error, args, gas, events: [], proven: null };
   }
 
   async #credit(address: Hex, wei: bigint): Promise<void> {
