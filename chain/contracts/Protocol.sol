@@ -73,6 +73,10 @@ interface ITrainers {
     function renewCanaryLayer(address trainer, bytes32 layerHash) external;
 }
 
+interface IChallenges {
+    function openAgainst(address trainer) external view returns (uint256);
+}
+
 interface IRewards {
     function append(address recipient, uint256 amountGwei, Reason reason) external;
     function burn() external payable;

@@ -5,6 +5,7 @@ pragma solidity 0.8.37;
 import {
     BASIS_POINTS,
     CHALLENGES,
+    IChallenges,
     IRewards,
     LEARNING_ROUNDS,
     MAX_CAPACITY,
@@ -110,6 +111,7 @@ contract Trainers {
     error StakeTooHigh(uint256 amountWei);
     error Locked(uint64 round);
     error Unbonding(uint64 exitBlock);
+    error UnderChallenge(uint256 open);
     error NothingToClaim(address account);
     error TransferFailed(address account, uint256 amountWei);
 
@@ -184,12 +186,15 @@ contract Trainers {
         emit ExitRequested(msg.sender, trainer.exitBlock);
     }
 
-    /// @notice Pays the stake out, after unbonding and when no round holds it. Unvested pay goes on vesting.
+    /// @notice Pays the stake out, after unbonding and when no round and no open challenge holds it. Unvested pay goes on vesting.
     function withdraw() external {
         Trainer storage trainer = trainers[msg.sender];
         if (trainer.status != Status.Exiting) revert WrongStatus(trainer.status);
         if (trainer.lockedRound > settledRounds) revert Locked(trainer.lockedRound - 1);
         if (block.number < trainer.exitBlock) revert Unbonding(trainer.exitBlock);
+        // A genesis without challenges has no code there.
+        uint256 open = CHALLENGES.code.length == 0 ? 0 : IChallenges(CHALLENGES).openAgainst(msg.sender);
+        if (open != 0) revert UnderChallenge(open);
         uint256 amount = trainer.stakeWei;
         trainer.status = Status.None;
         trainer.stakeWei = 0;

@@ -101,6 +101,7 @@ export const trainersAbi = parseAbi([
   'error StakeTooHigh(uint256 amountWei)',
   'error Locked(uint64 round)',
   'error Unbonding(uint64 exitBlock)',
+  'error UnderChallenge(uint256 open)',
   'error NothingToClaim(address account)',
   'error TransferFailed(address account, uint256 amountWei)',
 ]);

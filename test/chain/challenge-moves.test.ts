@@ -7,6 +7,7 @@ import { present } from '../../base/check.ts';
 import { prng } from '../../base/prng.ts';
 import { ONE_POL } from '../../base/units.ts';
 import type { ContractCall } from '../../chain/system/api.ts';
+import { requestExitCall, withdrawCall } from '../../chain/system/calls.ts';
 import {
   CHALLENGES_ADDRESS,
   type ProgramProof,
@@ -21,7 +22,7 @@ import {
   revealCall,
   settleCall,
 } from '../../chain/system/challenges.ts';
-import { readSupply, readTrainer } from '../../chain/system/views.ts';
+import { readRound, readSupply, readTrainer } from '../../chain/system/views.ts';
 import { answerStep, openTraceLeaf } from '../../trainer/dispute-answer.ts';
 import { encodeRecord, recordHashes } from '../../trainer/dispute-layout.ts';
 import { findDifference } from '../../trainer/dispute-find.ts';
@@ -31,7 +32,7 @@ import { open } from '../../base/merkle.ts';
 import { RULES, cheatedStep, tables } from '../trainer/dispute-fixture.ts';
 import { BOND, CHALLENGER, type Game, eventOf, openGame } from './challenge-game.ts';
 import { STAKE, trainerAt } from './system-life.ts';
-import { accountOf } from './system-world.ts';
+import { type World, accountOf } from './system-world.ts';
 
 const STRANGER = accountOf('stranger');
 
@@ -51,6 +52,11 @@ async function refused(
 ) {
   const sent = await game.world.send(from, call);
   t.is(sent.error, error, `${error}: ${JSON.stringify(sent.args.map(String))}`);
+}
+
+/** Lets a round run out of its time, whatever is still missing. */
+async function settled(world: World, round: number): Promise<void> {
+  for (let i = 0; i < 200 && (await readRound(world.view, round)).phase !== 'done'; i++) await world.block();
 }
 
 async function challenged(game: Game, step: number): Promise<number> {
@@ -104,6 +110,27 @@ test('an honest trainer that is challenged keeps its stake and gains a fifth of 
   t.is(await readChallengeCredit(world.view, trainer), ONE_POL);
   await world.ok(trainer, collectCall());
   t.is(await world.balance(CHALLENGES_ADDRESS), 0n);
+  await game.executor.close();
+});
+
+test('a stake stays while a challenge against its trainer is open, and goes when all are closed', async (t) => {
+  const game = await openGame(null, { answerBlocks: 300, proveBlocks: 4, windowBlocks: 40 });
+  const { world, trainer } = game;
+  const id = await challenged(game, 1);
+  await world.ok(trainer, requestExitCall());
+  await settled(world, game.round.round);
+  t.is((await readTrainer(world.view, trainer)).locked, false);
+  await world.blocks(world.parameters.unbondingBlocks);
+  const refusal = await world.send(trainer, withdrawCall());
+  t.deepEqual([refusal.error, ...refusal.args], ['UnderChallenge', 1n]);
+  t.is((await readTrainer(world.view, trainer)).stakeWei, STAKE);
+  await world.ok(trainer, answerCall(id, honestAnswer(game, 1).said.answer));
+  await refused(t, game, trainer, withdrawCall(), 'UnderChallenge');
+  await world.blocks(5);
+  await world.ok(STRANGER, settleCall(id));
+  const before = await world.balance(trainer);
+  await world.ok(trainer, withdrawCall());
+  t.is((await world.balance(trainer)) - before, STAKE);
   await game.executor.close();
 });
 
