@@ -32,6 +32,11 @@ export const foundingOptions = {
     describe: 'arithmetic of the linear layers in training: int8 (fastest), or bf16 operands with f32 sums in order',
   },
   steps: { type: 'number', default: 16, describe: 'optimizer steps in one learning round' },
+  'update-codec': {
+    choices: [1, 2] as const,
+    default: 1,
+    describe: 'form of updates: 1 dense int8, 2 sparse with a residual, 63 times smaller than f32',
+  },
   'learning-rate': { type: 'number', default: 0.003, describe: 'peak learning rate' },
   schedule: {
     choices: ['cosine', 'constant'] as const,
@@ -52,6 +57,7 @@ export type FoundingArguments = {
   'micro-batch'?: number | undefined;
   profile: 'i8' | 'bf16x';
   steps: number;
+  'update-codec': 1 | 2;
   'learning-rate': number;
   schedule: 'cosine' | 'constant';
   'warmup-steps': number;
@@ -84,6 +90,7 @@ export function planOf(
     ...(args['micro-batch'] === undefined ? {} : { microBatch: args['micro-batch'] }),
     ...(args.profile === 'i8' ? {} : { profile: args.profile }),
     stepsPerRound: args.steps,
+    updateCodec: args['update-codec'],
     learningRate: args['learning-rate'],
     timestamp: Math.floor(systemClock.now() / 1_000),
     authorityFunds: AUTHORITY_FUNDS,

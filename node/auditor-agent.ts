@@ -69,7 +69,7 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
   const abort = new AbortController();
   const notebook = createRoundNotebook(chain);
   const files = openVerdictFile(join(options.dataDir, 'verdicts'), chainId, secretKey);
-  const execute = createAuditExecutor({ ...options, signal: abort.signal });
+  const execute = createAuditExecutor({ ...options, view: () => systemView(chain), signal: abort.signal });
   const audits = new Map<Hex, Audit>();
   const judging = new Set<string>();
   const counts = { valid: 0, invalid: 0, unavailable: 0, passed: 0 };

@@ -25,6 +25,8 @@ export type TrainArgs = Readonly<{
   folder: string;
   /** Step to make knowingly wrong, or null. */
   canaryStep: number | null;
+  /** Residual before the round; null for zeros. */
+  residual: Uint8Array | null;
 }>;
 /** Told after each step; `loss` in nats per token, `tokens` trained by the step. */
 export type TrainStepEvent = Readonly<{ step: number; steps: number; loss: number; tokens: number }>;
@@ -44,10 +46,14 @@ export type AuditArgs = Readonly<{
   commit: CommitRecord;
   salt: Uint8Array;
   task: AuditTask;
+  /** Root of the trainer's residual before the round; its bytes are asked for. */
+  residualRoot: Uint8Array;
 }>;
 export type AuditAnswer = AuditVerdict;
 /** Questions an audit asks on its way. */
-export type AuditQuestion = Readonly<{ question: 'state'; step: number }> | Readonly<{ question: 'update' }>;
+export type AuditQuestion =
+  | Readonly<{ question: 'state'; step: number }>
+  | Readonly<{ question: 'update' | 'residual' }>;
 
 export type AggregateArgs = Readonly<{
   base: Uint8Array;

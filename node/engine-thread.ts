@@ -66,7 +66,10 @@ export function startEngineThread(job: string, data: EngineThreadData, log: Logg
     audit: (args, answer, signal) =>
       connected().call('audit', args, {
         signal,
-        onAsk: (question, step: never) => answer(question === 'state' ? { question, step } : { question: 'update' }),
+        onAsk: (question, step: never) =>
+          answer(
+            question === 'state' ? { question, step } : { question: question === 'residual' ? question : 'update' },
+          ),
       }),
     dispute: (args) => connected().call('dispute', args),
     aggregate: (args) => connected().call('aggregate', args),

@@ -19,7 +19,7 @@ import { disputedStep } from '../trainer/dispute-step.ts';
 import { type Generator, createGenerator } from '../trainer/generate.ts';
 import { type HeldOutMeter, createHeldOutMeter } from '../trainer/held-out.ts';
 import { type SlotTask, createSlotTask } from '../trainer/replay.ts';
-import { type RoundStore, openRoundStore } from '../trainer/round-store.ts';
+import { type RoundStore, openRoundStore, saveResidual } from '../trainer/round-store.ts';
 import { runLearningRound, stateBefore } from '../trainer/round.ts';
 import { stepShape, taskIdentity } from '../trainer/rules.ts';
 import { type StepRunner, createStepRunner, floats } from '../trainer/step-runner.ts';
@@ -132,10 +132,12 @@ async function train(args: TrainArgs, context: CallContext): Promise<TrainAnswer
   const result = await runLearningRound(task, {
     store,
     ...(args.canaryStep === null ? {} : { canaryStep: args.canaryStep }),
+    residual: args.residual,
     signal: context.signal,
     onStep: (report) => context.event(report satisfies TrainStepEvent),
   });
   if (!result.ok) return { ok: false, reason: result.reason, step: result.step };
+  if (result.residual !== null) saveResidual(args.folder, result.residual);
   return { ok: true, commit: result.commit, update: result.update, resumedAt: result.resumedAt };
 }
 
@@ -146,6 +148,10 @@ async function audit(args: AuditArgs, context: CallContext): Promise<AuditAnswer
     salt: args.salt,
     signal: context.signal,
     fetchState: async (step: number) => (await context.ask('state', step)) as Uint8Array | null,
+    residual: {
+      root: args.residualRoot,
+      fetch: async () => (await context.ask('residual', null)) as Uint8Array | null,
+    },
     fetchUpdate: async () => (await context.ask('update', null)) as Uint8Array | null,
   };
   switch (args.task.kind) {

@@ -29,6 +29,7 @@ import { chooseMicroBatch } from '../trainer/execution-plan.ts';
 import type { ModelConfig } from '../trainer/model.ts';
 import { type PresetChoice, customModel, presetFor } from '../trainer/presets.ts';
 import { type TrainingConfig, stepShape, trainingConfigHash } from '../trainer/rules.ts';
+import type { Codec } from '../trainer/update.ts';
 import { DEFAULT_OPTIMIZER } from '../trainer/schedule.ts';
 import { trainTokenizer } from '../trainer/tokenizer-training.ts';
 import { buildTrainProgram } from '../trainer/train-program.ts';
@@ -60,6 +61,8 @@ export type FoundingPlan = Readonly<{
   /** Arithmetic of the linear layers of training; left out, int8. */
   profile?: 'bf16x';
   stepsPerRound: number;
+  /** Form of updates; left out, 1. */
+  updateCodec?: Codec;
   learningRate: number;
   /** First peer port and API port; node i takes the i-th after. Explicit lists win. */
   port: number;
@@ -292,7 +295,7 @@ export async function foundNetwork(
     version: 1,
     model: choice.config,
     optimizer: DEFAULT_OPTIMIZER,
-    updateCodec: 1,
+    updateCodec: plan.updateCodec ?? 1,
     ...(microBatch === plan.batchSize ? {} : { microBatch }),
     ...(plan.profile === undefined ? {} : { profile: plan.profile }),
   };

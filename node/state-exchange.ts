@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type Hex, concat, fromHex, toHex, u32be, u64be } from '../base/bytes.ts';
 import { fault } from '../base/fault.ts';
 import type { PeerNode, ProtocolLimits } from '../net/api.ts';
+import { residualFile, stateFile } from '../trainer/round-store.ts';
 import { FETCH_PEERS, STATE_BYTES } from './limits.ts';
 
 const PROTOCOL = 'step-state';
@@ -26,7 +27,13 @@ export function roundFolder(dataDir: string, round: number): string {
   return join(dataDir, 'rounds', String(round));
 }
 
-/** Serves the states of this trainer's rounds. Request: trainer 20 bytes, round u64, step u32; the state before that step. */
+/** In place of a step: the residual that the round left. No state lies before step 0 but the base. */
+export const RESIDUAL_AFTER = 0;
+
+/**
+ * Serves the states of this trainer's rounds. Request: trainer 20 bytes, round u64, step u32; the state before that step, or the
+ * residual after the round.
+ */
 export function serveStates(peerNode: PeerNode, dataDir: string, trainer: Hex): void {
   peerNode.handle(PROTOCOL, LIMITS, async (request) => {
     if (request.length !== REQUEST_BYTES)
@@ -34,9 +41,9 @@ export function serveStates(peerNode: PeerNode, dataDir: string, trainer: Hex): 
     if (toHex(request.subarray(0, 20)) !== trainer) return fault('state-unknown', "another trainer's round");
     const view = new DataView(request.buffer, request.byteOffset, request.length);
     const [round, step] = [view.getBigUint64(20), view.getUint32(28)];
-    if (round > BigInt(Number.MAX_SAFE_INTEGER) || step < 1)
-      return fault('state-request', 'round or step out of range');
-    const file = join(roundFolder(dataDir, Number(round)), `state-${step - 1}.bin`);
+    if (round > BigInt(Number.MAX_SAFE_INTEGER)) return fault('state-request', 'round out of range');
+    const folder = roundFolder(dataDir, Number(round));
+    const file = step === RESIDUAL_AFTER ? residualFile(folder) : stateFile(folder, step - 1);
     return existsSync(file) ? new Uint8Array(await readFile(file)) : fault('state-unknown', 'that state is not kept');
   });
 }

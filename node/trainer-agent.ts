@@ -18,6 +18,7 @@ import type { Logger } from './logger.ts';
 import type { ModelKeeper } from './model-keeper.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import type { ProtocolSender } from './protocol-sender.ts';
+import { ownResidual, residualRootBefore } from './residuals.ts';
 import { commitmentOf, roundSpec, slotOf } from './round-words.ts';
 import { roundFolder } from './state-exchange.ts';
 
@@ -94,14 +95,21 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
     return false;
   }
 
-  async function train(record: RoundRecord, slot: number, base: Uint8Array): Promise<void> {
+  async function train(record: RoundRecord, slot: number, base: Uint8Array, view: ViewCall): Promise<void> {
     const { round } = record;
+    const residual = ownResidual(options.dataDir, round, await residualRootBefore(view, round, address));
+    if (residual === 'lost') {
+      // Any update from zeros would be a false one; the round after starts from zeros by rule.
+      finished.add(round);
+      log.warn('round left out: the residual of the last round is not on this disk', { round });
+      return;
+    }
     const folder = roundFolder(options.dataDir, round);
     forgetOldRounds(options.dataDir, round);
     const canary = await canaries.draw(record);
     let at = clock.monotonic();
     const answer = await thread.train(
-      { spec: roundSpec(record), slot, base, folder, canaryStep: canary?.step ?? null },
+      { spec: roundSpec(record), slot, base, folder, canaryStep: canary?.step ?? null, residual },
       ({ step, steps, loss, tokens: count }) => {
         const now = clock.monotonic();
         tokens += count;
@@ -146,7 +154,7 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
       }
       said = '';
       running = record.round;
-      train(record, slot, base)
+      train(record, slot, base, view)
         .catch((error: unknown) => log.error('round failed', { round: record.round, reason: String(error) }))
         .finally(() => {
           running = null;

@@ -36,6 +36,21 @@ export function stateFile(folder: string, step: number): string {
   return join(folder, `state-${step}.bin`);
 }
 
+/** File of the residual a round left, beside its states. */
+export function residualFile(folder: string): string {
+  return join(folder, 'residual.bin');
+}
+
+/** Keeps what the next round starts with, if this one is accepted. */
+export function saveResidual(folder: string, residual: Uint8Array): void {
+  replaceFile(residualFile(folder), residual);
+}
+
+/** Not yet checked against its root. */
+export function readResidual(folder: string): Uint8Array | null {
+  return readIfThere(residualFile(folder));
+}
+
 /** States to leave out between kept ones, so that `maxBytes` holds. */
 export function keepEvery(steps: number, stateBytes: number, maxBytes: number): number {
   return Math.max(1, Math.ceil(steps / Math.max(1, Math.floor(maxBytes / stateBytes))));

@@ -78,8 +78,9 @@ export async function foundSmallNetwork(
         authorityFunds: 1_000n,
         nodeFunds: 1_000n,
         funded: [],
-        parameters: {},
         ...plan,
+        // A canary is a wrong claim on purpose: tests that want one ask for it.
+        parameters: { canaryBps: 0, ...plan.parameters },
       },
       () => undefined,
     ),
