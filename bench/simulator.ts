@@ -1,5 +1,5 @@
 // Owns the figures of the consensus simulator: heights a second, seeds without a violation, mutants found and how soon, crashes
-// and disks survived. SIMULATOR_SEEDS, _TWINS, _WORLDS, _FIRST_SEED, _MUTANT_MS set the length; the last line is JSON.
+// and disks survived. SIMULATOR_SEEDS, _TWINS, _WORLDS, _LARGE, _FIRST_SEED, _MUTANT_MS set the length; the last line is JSON.
 // `-- simulator replay CAMPAIGN SEED [MUTANT]` runs one seed, and shrinks it where it fails.
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -105,7 +105,8 @@ async function replayOne(name: string, seed: number, mutantName: string | undefi
     `a campaign: ${CAMPAIGNS.join(', ')}`,
   );
   check(Number.isSafeInteger(seed), 'a whole seed');
-  if (known !== 'mixed' && known !== 'twins') return console.log(JSON.stringify(runCampaign(known, seed, 1)));
+  if (known !== 'mixed' && known !== 'twins' && known !== 'large')
+    return console.log(JSON.stringify(runCampaign(known, seed, 1)));
   await withMutants(async (folder) => {
     const mutant = MUTANTS.find((one) => one.name === mutantName);
     const core = mutant === undefined ? CORE : await loadMutant(mutant, built, folder);
@@ -126,8 +127,9 @@ export async function main(words: readonly string[] = []): Promise<void> {
   const twins = await campaign('twins', first, setting('SIMULATOR_TWINS', 10_000));
   const disks = [];
   for (const name of ['sweep', 'crash', 'full', 'rot'] as const) disks.push(await campaign(name, first, worlds));
+  const large = await campaign('large', first, setting('SIMULATOR_LARGE', 12));
   const mutantsFound = await withMutants((folder) => hunt(folder, setting('SIMULATOR_MUTANT_MS', 60_000)));
-  const all = [mix, twins, ...disks];
+  const all = [mix, twins, large, ...disks];
   const sum = (what: (result: CampaignResult) => number): number =>
     all.reduce((n, shared) => n + total(shared, what), 0);
   console.log(

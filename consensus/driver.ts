@@ -109,11 +109,14 @@ export function wasExecuted(state: DriverState, input: RuleInput): boolean {
 }
 
 function fire(state: DriverState, input: RuleInput, certificate: readonly Vote[] | null = null): DriverResult {
-  if (wasExecuted(state, input)) return { output: { kind: 'none' }, certificate, decision: null };
+  const key = ruleKey(input);
   const stepBefore = state.rules.step;
+  if (state.executed.has(`${key}|${state.rules.round}|${stepBefore}`)) {
+    return { output: { kind: 'none' }, certificate, decision: null };
+  }
   const { state: rules, output } = applyRule(state.rules, input);
   state.rules = rules;
-  state.executed.set(`${ruleKey(input)}|${rules.round}|${stepBefore}`, { input, round: rules.round, step: stepBefore });
+  state.executed.set(`${key}|${rules.round}|${stepBefore}`, { input, round: rules.round, step: stepBefore });
   return { output, certificate, decision: null };
 }
 

@@ -5,13 +5,13 @@ import { futureBuffer } from '../../consensus/future-buffer.ts';
 import { leadsTo, resume } from '../../consensus/replay.ts';
 import { heightState, isKnown, step } from '../../consensus/step.ts';
 import { type DiskTally, type DiskTrouble, diskStore } from './disk-store.ts';
-import { type Faults, calm, crashing, mixed, twinsScenario } from './faults.ts';
+import { type Faults, calm, crashing, large, mixed, twinsScenario } from './faults.ts';
 import type { Core, WorldOptions } from './world-parts.ts';
 import { World } from './world.ts';
 
 export const CORE: Core = { heightState, step, isKnown, resume, leadsTo, futureBuffer };
 
-export const CAMPAIGNS = ['mixed', 'twins', 'crash', 'full', 'rot', 'sweep'] as const;
+export const CAMPAIGNS = ['mixed', 'twins', 'crash', 'full', 'rot', 'sweep', 'large'] as const;
 export type Campaign = (typeof CAMPAIGNS)[number];
 
 export type CampaignResult = Readonly<{
@@ -36,6 +36,8 @@ export function faultsOf(campaign: Campaign, seed: number): Faults {
       return mixed(seed);
     case 'twins':
       return twinsScenario(seed);
+    case 'large':
+      return large(seed);
     case 'sweep': {
       const crashAt = { node: Math.floor(seed / SWEEP_EFFECTS) % 4, effect: 1 + (seed % SWEEP_EFFECTS) };
       return { ...calm(4, 20_000), lossPercent: 10, delayMs: 400, crashAt };
@@ -47,7 +49,7 @@ export function faultsOf(campaign: Campaign, seed: number): Faults {
 
 /** Full and rotten disks are given to one authority, so that a quorum remains and has to make progress. */
 function optionsOf(campaign: Campaign, seed: number, tally: DiskTally): WorldOptions {
-  if (campaign === 'mixed' || campaign === 'twins') return {};
+  if (campaign === 'mixed' || campaign === 'twins' || campaign === 'large') return {};
   const trouble: DiskTrouble = campaign === 'sweep' ? 'crash' : campaign;
   return {
     store: (name) => diskStore(seed * 128 + Number(name.slice(1)), name === 'v003' ? trouble : 'crash', tally),

@@ -119,6 +119,23 @@ export function hunted(seed: number): Faults {
   return seed % 4 === 3 ? aimed(seed) : mixed(seed);
 }
 
+/** Many authorities, up to a third of them silent in the end, a tenth of messages lost before: what must stay live. */
+export function large(seed: number): Faults {
+  const pick = picker(seed);
+  const count = seed % 4 === 3 ? 100 : 31;
+  return {
+    ...calm(count, 2_500),
+    twins: count === 100 ? pick(2, 1, 2, 3) : pick(2, 2, 4, 6),
+    twinsStop: true,
+    shared: true,
+    liePercent: pick(8, 0, 10),
+    lossPercent: pick(3, 0, 5, 10),
+    delayMs: pick(4, 20, 200),
+    healMs: 300_000,
+    healHeights: 2,
+  };
+}
+
 /** Crashes only, often: for disks that fail. */
 export function crashing(seed: number): Faults {
   const pick = picker(seed);

@@ -5,12 +5,12 @@ import type { Event } from '../../consensus/input.ts';
 import { MAX_FUTURE_ROUND } from '../../consensus/limits.ts';
 import { type Ballot, proposalKey, voteKey } from '../../consensus/message.ts';
 import { DEFAULT_TIME_WINDOW, isTimely } from '../../consensus/proposal-time.ts';
-import type { HeightState } from '../../consensus/step.ts';
 import { hasQuorumFor, isCertificate } from '../../consensus/vote-keeper.ts';
+import type { Faults } from './faults.ts';
 import { type Observer, Violation, hold } from './invariants.ts';
 import type { Membership } from './membership.ts';
 import { type Store, memoryStore } from './store.ts';
-import { type Core, type Decision, FUTURE_BYTES, HELD_BYTES, type Message, type Node } from './world-parts.ts';
+import { type Decision, FUTURE_BYTES, HELD_BYTES, type Message, type Node } from './world-parts.ts';
 
 function newNode(
   name: string,
@@ -71,6 +71,14 @@ export function isFounded({ core, name }: Node, { round, value }: Ballot): void 
   throw new Violation(`I6: ${name} prevotes ${value} in round ${round} on no sound proposal`);
 }
 
+/** I8: after healing all honest nodes decide, within 2(f+1) rounds unless clocks that were off have to agree first. */
+export function isLive(nodes: readonly Node[], height: number, rounds: number, { count, skewMs }: Faults): void {
+  const late = nodes.filter((node) => node.isHonest && node.chain.length < height);
+  hold(late.length === 0, `I8: ${late.length} nodes below height ${height} after healing`);
+  const allowed = 2 * (Math.floor((count - 1) / 3) + 1);
+  hold(skewMs > 0 || rounds <= allowed, `I8: ${rounds} more rounds after healing, ${allowed} are owed`);
+}
+
 /** Line 49 of the algorithm: whoever holds a proposal and a quorum of precommits for it, of any round, has decided. */
 export function atRest({ core, name }: Node): void {
   if (core === null || core.isDecided) return;
@@ -92,15 +100,6 @@ export function population(names: readonly string[], twins: number, { store, fou
       ? [1, 2].map((twin) => newNode(name, index, twin, memoryStore(), founders, buffer()))
       : [newNode(name, index, 0, store(name), founders, buffer())],
   );
-}
-
-/** The log of the height in progress; where it does not lead to the last signature the height is followed only. */
-export function reopened({ store, chain }: Node, fresh: HeightState, core: Core): readonly Event[] {
-  const height = chain.length + 1;
-  const events = store.reopen(height);
-  const signed = store.lastSigned();
-  if (signed?.[0] === height && !core.leadsTo(fresh, events, signed[1], signed[2])) store.spoil(height);
-  return events;
 }
 
 /** As the real door does: only single messages of known senders and near rounds, within a budget. */

@@ -2,6 +2,7 @@
 
 import type { Hex } from '../../base/bytes.ts';
 import { evidenceId, proposalEvidence, voteEvidence } from '../../consensus/evidence.ts';
+import type { Effect } from '../../consensus/effect.ts';
 import type { Proposal, Vote } from '../../consensus/message.ts';
 import { drawText } from './event-queue.ts';
 
@@ -15,16 +16,20 @@ const hashOf = (value: string | null): Hex | null => (value === null ? null : he
 /** What was done, in words that do not depend on who saw it first, and its identity. */
 export type Offence = Readonly<{ signer: string; words: string; id: string }>;
 
-export function voteOffence(a: Vote, b: Vote): Offence {
+function voteOffence(a: Vote, b: Vote): Offence {
   const real = (vote: Vote): Vote => ({ ...vote, voter: hexOf(vote.voter, 5), value: hashOf(vote.value) });
   const stated = [String(a.value), String(b.value)].sort().join('|');
   const words = `${a.type}|${a.height}|${a.round}|${a.voter}|${stated}`;
   return { signer: a.voter, words, id: evidenceId(voteEvidence(real(a), real(b))) };
 }
 
-export function proposalOffence(a: Proposal, b: Proposal): Offence {
+function proposalOffence(a: Proposal, b: Proposal): Offence {
   const real = (p: Proposal): Proposal => ({ ...p, proposer: hexOf(p.proposer, 5), value: hexOf(p.value, 8) });
   const stated = [`${a.value}/${a.validRound}`, `${b.value}/${b.validRound}`].sort().join('|');
   const words = `proposal|${a.height}|${a.round}|${a.proposer}|${stated}`;
   return { signer: a.proposer, words, id: evidenceId(proposalEvidence(real(a), real(b))) };
+}
+
+export function offenceOf(effect: Effect & { kind: 'vote-evidence' | 'proposal-evidence' }): Offence {
+  return effect.kind === 'vote-evidence' ? voteOffence(...effect.votes) : proposalOffence(...effect.proposals);
 }

@@ -62,6 +62,10 @@ test('a calm network decides every height in round 0, with 4, 7, 31 and 100 auth
   }
 });
 
+test('31 and 100 authorities, some of them faulty and then silent, decide within 2(f+1) rounds once links hold', (t) => {
+  for (const seed of [0, 1, 2, 3]) t.deepEqual(runCampaign('large', seed, 1).failures, [], `seed ${seed}`);
+});
+
 test('wrong versions of the core and of its shell are found', async (t) => {
   mkdirSync(join(built, 'mutants'), { recursive: true });
   const folder = mkdtempSync(join(built, 'mutants', 'suite-'));

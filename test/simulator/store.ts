@@ -2,6 +2,8 @@
 // in memory; disk-store.ts puts the real files of node/ on a disk that fails.
 
 import type { Event } from '../../consensus/input.ts';
+import type { HeightState } from '../../consensus/step.ts';
+import type { Core, Node } from './world-parts.ts';
 
 export type Place = readonly [height: number, round: number, step: 1 | 2 | 3];
 
@@ -63,4 +65,13 @@ export function memoryStore(): Store {
     spoil: () => {},
     mayVote: () => true,
   };
+}
+
+/** The log of the height in progress; where it does not lead to the last signature the height is followed only. */
+export function reopened({ store, chain }: Node, fresh: HeightState, core: Core): readonly Event[] {
+  const height = chain.length + 1;
+  const events = store.reopen(height);
+  const signed = store.lastSigned();
+  if (signed?.[0] === height && !core.leadsTo(fresh, events, signed[1], signed[2])) store.spoil(height);
+  return events;
 }

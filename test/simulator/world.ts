@@ -15,9 +15,10 @@ import { Observer, Violation } from './invariants.ts';
 import { falseDecision, flood, lie } from './liar.ts';
 import { Links } from './links.ts';
 import { type Membership, SET_DELAY, memberships } from './membership.ts';
-import { type Offence, proposalOffence, voteOffence } from './offence.ts';
-import { atRest, holdBack, isCertified, isFounded, isPast, judged, population, reopened } from './node-checks.ts';
-import { type Place, memoryStore } from './store.ts';
+import { type Offence, offenceOf } from './offence.ts';
+import { atRest, holdBack, isCertified, isFounded, isLive, isPast, judged, population } from './node-checks.ts';
+import { type Place, memoryStore, reopened } from './store.ts';
+import { Values } from './values.ts';
 import {
   type Core,
   type Decision,
@@ -49,14 +50,9 @@ export class World {
   readonly #nodes: Node[] = [];
   readonly #queue = new EventQueue<Happening>();
   readonly #observer: Observer;
-  /** Values built so far, by height: what a liar may name. And the second each is stamped with. */
-  readonly #values = new Map<number, string[]>();
-  readonly #stamps = new Map<string, number>();
+  readonly #values = new Values();
+  readonly #count = { events: 0, restarts: 0, trace: 0, maxRound: 0, decisions: 0 };
   #now = 0;
-  #events = 0;
-  #restarts = 0;
-  #trace = 0;
-  #maxRound = 0;
 
   constructor(seed: number, faults: Faults, core: Core, options: WorldOptions = {}) {
     this.#seed = seed;
@@ -89,22 +85,25 @@ export class World {
       if (this.#faults.twinsStop) for (const node of this.#nodes) if (!node.isHonest) node.isUp = false;
       const target = this.#observer.height + this.#faults.healHeights;
       const limitMs = this.#faults.chaosMs + this.#faults.healMs;
+      const chaosRound = this.#count.maxRound;
+      const round = Math.max(0, ...this.#nodes.map(({ core }) => core?.driver.rules.round ?? 0));
+      this.#count.maxRound = round;
       this.#runUntil(limitMs, target);
-      const late = this.#nodes.filter((node) => node.isHonest && node.chain.length < target);
-      if (late.length > 0) throw new Violation(`I8: ${late.length} nodes below height ${target} after healing`);
+      isLive(this.#nodes, target, this.#count.maxRound - round, this.#faults);
+      this.#count.maxRound = Math.max(this.#count.maxRound, chaosRound);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       violation = error instanceof Violation ? error.message : `threw ${error.message}`;
     }
-    const { height } = this.#observer;
+    const { events, restarts, maxRound, trace } = this.#count;
     return {
       violation,
-      heights: height,
-      events: this.#events,
-      restarts: this.#restarts,
+      heights: this.#observer.height,
+      events,
+      restarts,
       virtualMs: this.#now,
-      maxRound: this.#maxRound,
-      trace: this.#trace >>> 0,
+      maxRound,
+      trace: trace >>> 0,
     };
   }
 
@@ -116,8 +115,9 @@ export class World {
         return;
       }
       this.#now = next.time;
+      const decided = this.#count.decisions;
       this.#happen(next.item);
-      if (height !== Number.POSITIVE_INFINITY && this.#nodes.every((node) => isPast(node, height))) return;
+      if (this.#count.decisions !== decided && this.#nodes.every((node) => isPast(node, height))) return;
     }
   }
 
@@ -136,8 +136,14 @@ export class World {
 
   #happen(item: Happening): void {
     const node = this.#node(item.to);
-    this.#events++;
-    this.#trace = draw(this.#trace, this.#now, item.to, node.chain.length, node.core?.driver.rules.round ?? -1);
+    this.#count.events++;
+    this.#count.trace = draw(
+      this.#count.trace,
+      this.#now,
+      item.to,
+      node.chain.length,
+      node.core?.driver.rules.round ?? -1,
+    );
     if (!node.isUp && item.kind !== 'tick' && item.kind !== 'restart') return;
     switch (item.kind) {
       case 'message':
@@ -208,7 +214,7 @@ export class World {
     }
     if (message.polka !== null) this.#feed(at, message.polka);
     if (node.isUp && node.chain.length + 1 === message.height)
-      this.#feed(at, judged(message.event, this.#stamps, this.#clock(node)));
+      this.#feed(at, judged(message.event, this.#values.stamps, this.#clock(node)));
   }
 
   #feed(at: number, event: Event): void {
@@ -224,7 +230,7 @@ export class World {
       const said = event;
       if (said.kind !== 'resend' && !this.#stored(node, () => node.store.append(said))) return;
       const { effects } = this.#coreOf.step(core, event);
-      if (core.driver.rules.round > this.#maxRound) this.#maxRound = core.driver.rules.round;
+      if (core.driver.rules.round > this.#count.maxRound) this.#count.maxRound = core.driver.rules.round;
       if (!this.#perform(at, effects)) return;
     }
   }
@@ -282,7 +288,7 @@ export class World {
 
   #restart(at: number): void {
     const node = this.#node(at);
-    this.#restarts++;
+    this.#count.restarts++;
     node.isUp = true;
     node.epoch++;
     node.core = this.#fresh(node);
@@ -338,10 +344,8 @@ export class World {
         return;
       }
       case 'vote-evidence':
-        this.#accuse(node, voteOffence(...effect.votes));
-        return;
       case 'proposal-evidence':
-        this.#accuse(node, proposalOffence(...effect.proposals));
+        this.#accuse(node, offenceOf(effect));
         return;
     }
   }
@@ -350,12 +354,7 @@ export class World {
     const node = this.#node(at);
     const height = node.chain.length + 1;
     const value = `${height}/${round}/${node.name}/${node.twin}/${node.built++}`;
-    const known = this.#values.get(height);
-    if (known === undefined) this.#values.set(height, [value]);
-    else known.push(value);
-    this.#stamps.set(value, proposalTimestamp(node.stamp, this.#clock(node)));
-    for (const old of this.#values.get(height - 64) ?? []) this.#stamps.delete(old);
-    this.#values.delete(height - 64);
+    this.#values.add(height, value, proposalTimestamp(node.stamp, this.#clock(node)));
     const event: Event = { kind: 'built', round, value };
     this.#queue.push(this.#now + 5, { kind: 'event', to: at, epoch: node.epoch, event });
   }
@@ -364,20 +363,21 @@ export class World {
     const node = this.#node(at);
     const { ballot } = effect;
     if (node.isHonest && ballot.type === 'prevote') isFounded(node, ballot);
-    const vote: Vote = { ...ballot, voter: node.name, signature: NO_SIGNATURE };
+    const { type, height, round, value } = ballot;
+    const vote: Vote = { type, height, round, value, voter: node.name, signature: NO_SIGNATURE };
     const event: Event = { kind: 'vote', vote };
-    const said = { round: ballot.round, phase: PHASES[ballot.type], sender: node.name, event, polka: null };
-    const message = this.#message(at, said);
-    const place = [ballot.height, ballot.round, STEPS[ballot.type]] as const;
-    if (this.#sign(at, place, String(ballot.value), message)) node.queue.unshift(event);
+    const message = this.#message(at, { round, phase: PHASES[type], sender: node.name, event, polka: null });
+    if (this.#sign(at, [height, round, STEPS[type]], String(value), message)) node.queue.unshift(event);
   }
 
   #signOffer(at: number, effect: Effect & { kind: 'sign-offer' }): void {
     const node = this.#node(at);
     const { offer, polka } = effect;
-    const message = this.#offered(at, { ...offer, proposer: node.name, signature: NO_SIGNATURE }, polka);
-    const place = [offer.height, offer.round, STEPS.proposal] as const;
-    if (this.#sign(at, place, `${offer.value}|${offer.validRound}`, message)) node.queue.unshift(message.event);
+    const { height, round, value, validRound } = offer;
+    const signed = { height, round, value, validRound, proposer: node.name, signature: NO_SIGNATURE };
+    const message = this.#offered(at, signed, polka);
+    if (this.#sign(at, [height, round, STEPS.proposal], `${value}|${validRound}`, message))
+      node.queue.unshift(message.event);
   }
 
   #offered(at: number, proposal: Proposal, polka: readonly Vote[]): Message {
@@ -428,7 +428,8 @@ export class World {
   #message(at: number, said: Omit<Message, 'height' | 'id'>): Message {
     const node = this.#node(at);
     const height = node.chain.length + 1;
-    return { ...said, height, id: draw(at, height, said.round, said.phase, node.said++) };
+    const { round, phase, sender, event, polka } = said; // written out: spreading is slow and runs for every message
+    return { height, round, phase, sender, event, polka, id: draw(at, height, round, phase, node.said++) };
   }
 
   #broadcast(from: number, message: Message): void {
@@ -448,7 +449,7 @@ export class World {
   /** A faulty authority now and then tells one peer something else. */
   #lie(source: Node, to: number, message: Message): Message {
     const chance = draw(this.#seed, 5, message.id, to);
-    const values = this.#values.get(message.height);
+    const values = this.#values.at(message.height);
     if (chance % 100 >= this.#faults.liePercent || values === undefined) return message;
     return this.#gate.admits('lie', message.id, to)
       ? lie(message, source.name, chance, values, this.#observer)
@@ -461,7 +462,8 @@ export class World {
     const { value, block, votes } = decision;
     if (node.isHonest) this.#observer.decided(node.name, votes[0]?.height ?? 0, previous, block, value, votes);
     node.chain.push(decision);
-    node.stamp = this.#stamps.get(value) ?? node.stamp + 1;
+    this.#count.decisions++;
+    node.stamp = this.#values.stamps.get(value) ?? node.stamp + 1;
     if (!this.#crashes(at)) this.#begin(at); // between the block's commit and the log of the next height
   }
 
@@ -476,9 +478,8 @@ export class World {
     if (peer.isUp && peer.name !== node.name && peer.chain.length > node.chain.length) {
       const { lossPercent, cutPercent } = this.#faults;
       const isMissed = this.#isChaos && (chance >>> 10) % 100 < Math.max(lossPercent, cutPercent);
-      if (!isMissed || !this.#gate.admits('sync', at, this.#now)) {
-        if (this.#catchUp(at, peer, chance)) return;
-      }
+      const isHeard = !isMissed || !this.#gate.admits('sync', at, this.#now);
+      if (isHeard && this.#catchUp(at, peer, chance)) return;
     }
     if (node.isUp && node.isStarted && this.#now - node.startedMs >= TICK_MS * 0.8) this.#feed(at, { kind: 'resend' });
   }
