@@ -19,6 +19,7 @@ import { type FoundedNetwork, type FoundedNode, type FoundingPlan, foundNetwork 
 import { freePorts } from '../../node/free-ports.ts';
 import type { Logger } from '../../node/logger.ts';
 import { type NodeOptions, type RunningNode, startNode } from '../../node/node.ts';
+import { watchBooks } from './invariants.ts';
 
 export const HOST = '127.0.0.1';
 export const binary = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', 'bin', 'pol-node.mjs');
@@ -44,8 +45,9 @@ export function openStage(name: string): Stage {
     running,
     async close() {
       await Promise.all(children.map((child) => kill(child)));
-      await Promise.all(running.map((node) => node.stop()));
+      const stopped = await Promise.allSettled(running.map((node) => node.stop()));
       rmSync(directory, { recursive: true, force: true });
+      for (const end of stopped) if (end.status === 'rejected') throw end.reason;
     },
   };
 }
@@ -115,7 +117,7 @@ function fileLogger(file: string): Logger {
   return { debug: () => undefined, info: write('info'), warn: write('warn'), error: write('error') };
 }
 
-/** Runs a node in this process. */
+/** Runs a node in this process. The books of its chain are checked at every block. */
 export async function startHere(
   stage: Stage,
   node: FoundedNode,
@@ -130,8 +132,15 @@ export async function startHere(
   const running = unwrap(
     await startNode({ config, log: fileLogger(join(stage.directory, `${node.name}.log`)), onFatal, ...rest }),
   );
-  stage.running.push(running);
-  return running;
+  const books = watchBooks(running.chain);
+  const watched = {
+    ...running,
+    async stop() {
+      await books.end().finally(running.stop);
+    },
+  };
+  stage.running.push(watched);
+  return watched;
 }
 
 /** Ends a process as a power cut would. */
