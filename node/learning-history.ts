@@ -141,6 +141,8 @@ export function createLearningHistory(steps: number): LearningHistory {
         });
         break;
       case 'roundSettled':
+        // A round in which nothing was accepted is settled without having been finalised.
+        if (round.outcome === 'pending') round.outcome = 'void';
         Object.assign(round, { closedAt: block, phase: 'done', emissionGwei: event.emissionGwei });
         break;
       case 'vested':
