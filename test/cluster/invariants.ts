@@ -7,6 +7,7 @@ import { ONE_GWEI } from '../../base/units.ts';
 import type { BlockRecord, Chain, Receipt, StateView } from '../../chain/api.ts';
 import { challengesAbi, decodeReturn, encodeCall, trainersAbi } from '../../chain/system/abi.ts';
 import {
+  AUTHORITIES_ADDRESS,
   BONDS_ADDRESS,
   LEARNING_ROUNDS_ADDRESS,
   REWARDS_ADDRESS,
@@ -21,6 +22,16 @@ import { systemView } from '../../node/system-view.ts';
 
 /** Entries of the queue that are read at most; more never wait in a test. */
 const MOST_PENDING = 1_000;
+
+const SYSTEM_CONTRACTS: readonly Hex[] = [
+  AUTHORITIES_ADDRESS,
+  TRAINERS_ADDRESS,
+  LEARNING_ROUNDS_ADDRESS,
+  REWARDS_ADDRESS,
+  BONDS_ADDRESS,
+  CHALLENGES_ADDRESS,
+  EVIDENCE_ADDRESS,
+];
 
 /** What the blocks so far say. */
 type Books = {
@@ -50,6 +61,17 @@ function openBooks({ genesis }: Chain, authorities: readonly Hex[]): Books {
     trainers: new Set(),
     bonded: new Set(authorities),
   };
+}
+
+/** The system contracts hold coins too: bonds from genesis on, stakes, what is burned. */
+async function addSystem(books: Books, chain: Chain): Promise<void> {
+  const genesis = chain.state(0);
+  check(genesis.ok, 'books: the state of genesis is kept while they are opened');
+  for (const address of SYSTEM_CONTRACTS) {
+    if (books.accounts.has(address)) continue;
+    books.accounts.add(address);
+    books.issuedWei += await genesis.value.balance(address);
+  }
 }
 
 function noteEvent(books: Books, event: SystemEvent): void {
@@ -172,7 +194,7 @@ export function watchBooks(chain: Chain): BooksWatch {
     await checkBooks(chain, books);
   }
 
-  let last = readTo(chain.head().header.number);
+  let last = addSystem(books, chain).then(() => readTo(chain.head().header.number));
   const unsubscribe = chain.onHead(({ block }) => {
     // Not caught before the end: nothing is checked after the first failure.
     if (!isOver) last = last.then(() => take(block.header.number));
