@@ -97,6 +97,8 @@ const VOTE_HEIGHT = 4;
 const VOTE_ROUND = 12;
 const PROPOSAL_VALID_ROUND = 15;
 const PROPOSAL_VALUE = 19;
+/** Times the votes are sent until they are in time. */
+const FLOODS = 6;
 const BLOCKS = 60;
 
 const FORGED: readonly HostileCase[] = [
@@ -209,13 +211,19 @@ const MISPLACED: readonly HostileCase[] = [
     number: 17,
     what: 'many votes for different blocks in one round: two are kept, as evidence',
     async run(target) {
-      await isDropped(
+      const flood = isDropped(
         () => (height) =>
           Array.from({ length: BLOCKS }, () =>
             encodeMessage({ kind: 'vote', vote: voteOf(target, height, toHex(target.random.bytes(32))) }),
           ),
-      )(target);
-      await within(30_000, 'evidence', () => target.log().includes('"msg":"equivocation"'));
+      );
+      const seen = () => target.log().includes('"msg":"equivocation"');
+      // Votes that arrive after their height is decided are no evidence: on a busy machine they go out again.
+      for (let tries = 1; !seen(); tries++) {
+        await flood(target);
+        const found = within(5_000, 'evidence', seen);
+        await (tries < FLOODS ? found.catch(() => undefined) : found);
+      }
     },
   },
   {
