@@ -181,7 +181,7 @@ const MISPLACED: readonly HostileCase[] = [
             encodeMessage(proposalOf(target, height, round, target.random.bytes(100), toHex(target.random.bytes(32)))),
           ),
       )(target);
-      expect(target.log().includes('"msg":"wrong-proposer"'), 'a line in the log');
+      await within(5_000, 'a line in the log', () => target.log().includes('"msg":"wrong-proposer"'));
     },
   },
   {
