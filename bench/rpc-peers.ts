@@ -65,6 +65,24 @@ export async function running(
   return { name, url, process: child.pid ?? 0, folder, stop };
 }
 
+/** A network's plan where only its chain is measured; ports and who takes part are the caller's. */
+export const CHAIN_ONLY = {
+  corpus: 'moby-dick' as const,
+  vocab: 1_024,
+  modelSize: 300_000,
+  sequenceLength: 128,
+  batchSize: 8,
+  stepsPerRound: 16,
+  learningRate: 0.003,
+  port: 1,
+  apiPort: 1,
+  host: '127.0.0.1',
+  timestamp: 1_700_000_000,
+  authorityFunds: 1_000n,
+  nodeFunds: 1_000n,
+  parameters: {},
+};
+
 /** So many authorities, each a process, as `pol-node create-network` and `pol-node run` make them, without training. The
  * first one is asked; `process` is its. */
 export async function startOurs(
@@ -75,26 +93,13 @@ export async function startOurs(
 ): Promise<Network> {
   const ports = await freePorts(2 * authorities);
   const plan = {
+    ...CHAIN_ONLY,
     directory: folder,
     authorities,
     regularNodes: 0,
     chainId,
-    corpus: 'moby-dick' as const,
-    vocab: 1_024,
-    modelSize: 300_000,
-    sequenceLength: 128,
-    batchSize: 8,
-    stepsPerRound: 16,
-    learningRate: 0.003,
-    port: 1,
-    apiPort: 1,
     ports: ports.slice(0, authorities),
     apiPorts: ports.slice(authorities),
-    host: '127.0.0.1',
-    timestamp: 1_700_000_000,
-    authorityFunds: 1_000n,
-    nodeFunds: 1_000n,
-    parameters: {},
     funded: funded.map((address) => ({ address, amount: BigInt(FUNDS) })),
   };
   const { genesisFile, nodes } = unwrap(await foundNetwork(plan, () => {}));

@@ -23,7 +23,7 @@ import { createConsensusBlocks } from '../node/consensus-blocks.ts';
 import { foundNetwork } from '../node/founding.ts';
 import { freePorts } from '../node/free-ports.ts';
 import { signTransaction } from '../node/wallet.ts';
-import { type Network, root, rpcTo, running } from './rpc-peers.ts';
+import { CHAIN_ONLY, type Network, root, rpcTo, running } from './rpc-peers.ts';
 import { round2 } from './timing.ts';
 
 const CHAIN_ID = 504_178;
@@ -50,26 +50,13 @@ type Files = Readonly<{
 async function makeNetwork(folder: string, secrets: readonly Uint8Array[]): Promise<Files> {
   const ports = await freePorts(6);
   const plan = {
+    ...CHAIN_ONLY,
     directory: folder,
     authorities: 1,
     regularNodes: 2,
     chainId: CHAIN_ID,
-    corpus: 'moby-dick' as const,
-    vocab: 1_024,
-    modelSize: 300_000,
-    sequenceLength: 128,
-    batchSize: 8,
-    stepsPerRound: 16,
-    learningRate: 0.003,
-    port: 1,
-    apiPort: 1,
     ports: ports.slice(0, 3),
     apiPorts: ports.slice(3),
-    host: '127.0.0.1',
-    timestamp: 1_700_000_000,
-    authorityFunds: 1_000n,
-    nodeFunds: 1_000n,
-    parameters: {},
     funded: [{ address: addressOfSecret(PAYER), amount: 1_000_000n * ONE_POL }],
   };
   const { genesisFile, nodes } = unwrap(await foundNetwork(plan, () => {}));

@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 const FLAGS = ['-O2', '-std=gnu++17', '-ffp-contract=off', '-fno-fast-math', '-fno-math-errno', '-fno-strict-aliasing'];
 
 /** Path of the library and its removal, or why it cannot be built. */
-export function buildStandIn(): Readonly<{ library: string; remove(): void }> | string {
+export function buildStandIn(): Readonly<{ driverFile: string; remove(): void }> | string {
   if (process.platform !== 'linux' || process.arch !== 'x64') return 'the stand-in for the driver is for x86-64 Linux';
   const folder = mkdtempSync(join(tmpdir(), 'cuda-stand-in-'));
   const library = join(folder, 'libcuda-stand-in.so');
@@ -19,7 +19,7 @@ export function buildStandIn(): Readonly<{ library: string; remove(): void }> | 
   const args = [...FLAGS, '-fPIC', '-shared', '-w', `-I${source}`, `-I${join(root, 'engine', 'cuda')}`];
   for (const compiler of ['g++', 'clang++']) {
     const ran = spawnSync(compiler, [...args, join(source, 'cuda-shim.cpp'), '-o', library], { encoding: 'utf8' });
-    if (ran.status === 0) return { library, remove: () => rmSync(folder, { recursive: true, force: true }) };
+    if (ran.status === 0) return { driverFile: library, remove: () => rmSync(folder, { recursive: true, force: true }) };
     if (ran.error === undefined) return `${compiler}: ${ran.stderr.slice(0, 400)}`;
   }
   rmSync(folder, { recursive: true, force: true });

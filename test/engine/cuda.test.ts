@@ -30,8 +30,8 @@ const scalar = await createExecutor({ backend: 'scalar' });
 const wasm = await createExecutor({ backend: 'wasm' });
 /** CUDA_LIBRARY=libcuda.so.1 runs everything on a device instead. */
 const real = process.env.CUDA_LIBRARY;
-const standIn = real === undefined ? buildStandIn() : { library: real, remove: () => undefined };
-const made = typeof standIn === 'string' ? standIn : createCudaExecutor(standIn.library);
+const standIn = real === undefined ? buildStandIn() : { driverFile: real, remove: () => undefined };
+const made = typeof standIn === 'string' ? standIn : createCudaExecutor(standIn.driverFile);
 
 test.after.always(async () => {
   if (typeof made !== 'string') await made.close();
@@ -118,7 +118,7 @@ onStandIn('memory that cannot be had is refused by size, and all of it is given 
   const refused = t.throws(() => cuda.load(program), { instanceOf: FaultError });
   t.is((refused as FaultError).fault.code, 'engine/memory');
   t.regex(refused?.message ?? '', /\d+ bytes cannot be had/);
-  const allocated = koffi.load(typeof standIn === 'string' ? '' : standIn.library).func('long shim_allocated()');
+  const allocated = koffi.load(typeof standIn === 'string' ? '' : standIn.driverFile).func('long shim_allocated()');
   return t.is(Number(allocated()), 0);
 });
 
