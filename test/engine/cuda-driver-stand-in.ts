@@ -19,7 +19,8 @@ export function buildStandIn(): Readonly<{ driverFile: string; remove(): void }>
   const args = [...FLAGS, '-fPIC', '-shared', '-w', `-I${source}`, `-I${join(root, 'engine', 'cuda')}`];
   for (const compiler of ['g++', 'clang++']) {
     const ran = spawnSync(compiler, [...args, join(source, 'cuda-shim.cpp'), '-o', library], { encoding: 'utf8' });
-    if (ran.status === 0) return { driverFile: library, remove: () => rmSync(folder, { recursive: true, force: true }) };
+    if (ran.status === 0)
+      return { driverFile: library, remove: () => rmSync(folder, { recursive: true, force: true }) };
     if (ran.error === undefined) return `${compiler}: ${ran.stderr.slice(0, 400)}`;
   }
   rmSync(folder, { recursive: true, force: true });
