@@ -1,5 +1,5 @@
 // Owns the outer step: accepted updates and the base model give the next model, the same bits in any order on any machine.
-// Rules of docs/protocol/learning-round.md.
+// Rules of docs/protocol/learning-round.md.
 
 import { check, present } from '../base/check.ts';
 import { stateRoot } from '../base/merkle.ts';
@@ -24,6 +24,15 @@ export const DEFAULT_OUTER_STEP: OuterStep = {
   clipBps: 20_000,
 };
 
+/** Heavy ball (Polyak 1964) from the last two models, so that it is no state of its own. */
+export type OuterMomentum = Readonly<{
+  /** The model before the base; the base itself when there is none. */
+  before: Float32Array;
+  /** Share of the last move that is made again, in 1/256: exact in f64. */
+  share: number;
+}>;
+const MOMENTUM_UNIT = 256;
+
 export type Accepted = Readonly<{ update: Update; capacity: number }>;
 
 /** Weight 1.0 of an update of capacity 1; weights reach 64 x 1024 = 2^16. */
@@ -35,15 +44,25 @@ const CLIP_UNIT = 4_096n;
 type Share = Readonly<{ norm: bigint; weight: number; clipped: number }>;
 export type Aggregation = Readonly<{ params: Float32Array; modelRoot: Uint8Array; shares: readonly Share[] }>;
 
-/** The next model. Without updates it is the base. */
-export function aggregate(base: Float32Array, accepted: readonly Accepted[], outer: OuterStep): Aggregation {
+/** The next model. Without updates it is the base, whatever the momentum. */
+export function aggregate(
+  base: Float32Array,
+  accepted: readonly Accepted[],
+  outer: OuterStep,
+  momentum: OuterMomentum | null = null,
+): Aggregation {
+  if (momentum !== null) {
+    const { before, share } = momentum;
+    check(before.length === base.length, 'aggregate: model before is of another size');
+    check(Number.isInteger(share) && share >= 0 && share < MOMENTUM_UNIT, 'aggregate: momentum out of range');
+  }
   check(accepted.length <= MAX_SLOTS, 'aggregate: more updates than slots');
   for (const { update, capacity } of accepted) {
     check(update.parameters === base.length, 'aggregate: update of another model');
     check(Number.isInteger(capacity) && capacity >= 1 && capacity <= MAX_CAPACITY, 'aggregate: capacity out of range');
   }
   const shares = sharesOf(accepted, outer);
-  const params = outerStep(base, accepted, shares, outer);
+  const params = outerStep(base, accepted, shares, outer, momentum);
   return { params, modelRoot: modelRoot(params), shares };
 }
 
@@ -54,18 +73,22 @@ function modelRoot(params: Float32Array): Uint8Array {
 
 /**
  * Each sum is of whole numbers below 2^53 (64 updates x 127 x 2^16 x 2^24), so it is exact and order-free; then one
- * division, one product with a power-of-two multiple, one subtraction and one rounding to f32, in this order.
+ * division, one product with a power-of-two multiple, one subtraction; with momentum a difference, a product and an addition
+ * before the one rounding to f32, in this order.
  */
 function outerStep(
   base: Float32Array,
   accepted: readonly Accepted[],
   shares: readonly Share[],
   outer: OuterStep,
+  momentum: OuterMomentum | null,
 ): Float32Array {
   const total = shares.reduce((sum, share) => sum + share.weight, 0);
   const params = base.slice();
   if (total === 0) return params;
   const eta = outer.outerEtaNumerator * powerOfTwo(LEAST_EXPONENT - outer.outerEtaShift);
+  const share = (momentum?.share ?? 0) / MOMENTUM_UNIT;
+  const before = momentum?.before ?? base;
   const sum = new Float64Array(CHUNK);
   for (let start = 0, chunk = 0; start < params.length; start += CHUNK, chunk++) {
     const length = Math.min(CHUNK, params.length - start);
@@ -77,7 +100,10 @@ function outerStep(
       });
     }
     for (let i = 0; i < length; i++) {
-      params[start + i] = (params[start + i] as number) - ((sum[i] as number) / total) * eta;
+      const from = params[start + i] as number;
+      const next = from - ((sum[i] as number) / total) * eta;
+      // The store into f32 is the rounding.
+      params[start + i] = share === 0 ? next : next + (from - (before[start + i] as number)) * share;
     }
   }
   return params;

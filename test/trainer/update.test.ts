@@ -121,6 +121,49 @@ test('one update at eta 1 moves the base by exactly its decoded values', (t) => 
   t.deepEqual(aggregate(base, [], DEFAULT_OUTER_STEP).params, base);
 });
 
+test('momentum from the last two models is the heavy ball of a velocity that nobody keeps', (t) => {
+  const outer = { ...DEFAULT_OUTER_STEP, outerEtaNumerator: 3, outerEtaShift: 1 };
+  const random = prng('heavy ball');
+  const share = 192;
+  let before: Float32Array = new Float32Array(40);
+  let base = before;
+  const velocity = new Float64Array(40);
+  for (let round = 0; round < 6; round++) {
+    // Whole multiples of 2^-8, so that no step of the oracle rounds.
+    const final = base.map((value) => value - (random.below(63) - 31) / 256);
+    const update = unwrap(decodeUpdate(encodeUpdate(base, final), 40));
+    const next = aggregate(base, [{ update, capacity: 2 }], outer, { before, share }).params;
+    for (const [i, move] of updateValues(update).entries()) {
+      velocity[i] = (velocity[i] as number) * 0.75 + move * 1.5;
+      t.is(next[i], (base[i] as number) - (velocity[i] as number));
+    }
+    [before, base] = [base, next];
+  }
+});
+
+test('a momentum step rounds once, is the plain step at share 0, and without updates moves nothing', (t) => {
+  const random = prng('momentum');
+  const base = randomParams(random, 5_000, 0.1);
+  const before = randomParams(random, 5_000, 0.1);
+  const final = base.map((value) => value - ((random.u32() - 2 ** 31) / 2 ** 31) * 2 ** -8);
+  const update = unwrap(decodeUpdate(encodeUpdate(base, final), base.length));
+  const values = updateValues(update);
+  const accepted = [{ update, capacity: 3 }];
+  const { params } = aggregate(base, accepted, DEFAULT_OUTER_STEP, { before, share: 179 });
+  t.deepEqual(
+    params,
+    base.map((value, i) => value - (values[i] as number) + (value - (before[i] as number)) * (179 / 256)),
+  );
+  const plain = aggregate(base, accepted, DEFAULT_OUTER_STEP).params;
+  t.deepEqual(aggregate(base, accepted, DEFAULT_OUTER_STEP, { before, share: 0 }).params, plain);
+  t.deepEqual(aggregate(base, accepted, DEFAULT_OUTER_STEP, { before: base, share: 179 }).params, plain);
+  t.deepEqual(aggregate(base, [], DEFAULT_OUTER_STEP, { before, share: 179 }).params, base);
+  t.throws(() => aggregate(base, accepted, DEFAULT_OUTER_STEP, { before, share: 256 }), { message: /momentum/ });
+  t.throws(() => aggregate(base, accepted, DEFAULT_OUTER_STEP, { before: before.subarray(1), share: 1 }), {
+    message: /another size/,
+  });
+});
+
 test('an update many times the median norm is scaled to the limit', (t) => {
   const base = new Float32Array(100);
   const of = (size: number) => {
