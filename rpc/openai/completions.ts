@@ -1,44 +1,27 @@
 // Owns POST /v1/completions: plain text continuation of strings or token lists.
 
-import { present } from '../../base/check.ts';
-import type { Hex } from '../../base/bytes.ts';
 import type { RpcLimits } from '../limits.ts';
 import type { Prompt } from '../ports.ts';
 import { refuse } from './api-error.ts';
 import { tokenBudget } from './budget.ts';
-import { type Exchange, type Handler, type OpenAiContext, identifier, postRoute } from './exchange.ts';
+import { type Answer, type Job, choicesRoute } from './choices.ts';
+import type { Exchange, Handler, OpenAiContext } from './exchange.ts';
 import { flagOf, refuseUnsupported, textOf, wholeIn } from './fields.ts';
-import { type FinishReason, type GenerationEvent, generation } from './generation.ts';
+import type { GenerationEvent } from './generation.ts';
 import { completionLogprobs } from './logprobs.ts';
 import { checkModel } from './model-id.ts';
-import { FOREIGN_SAMPLING, MAX_TOKENS_NAMED, type Sampling, sampling } from './sampling.ts';
-import type { TokenEvent } from './text-stream.ts';
+import { FOREIGN_SAMPLING, MAX_TOKENS_NAMED, sampling } from './sampling.ts';
 
-/** One choice to generate: its prompt, budget and place. */
-type Job = Readonly<{ index: number; prompt: Prompt; maxTokens: number; echo: string; seed: number }>;
-type CompletionRequest = Sampling & Readonly<{ model: string; jobs: readonly Job[]; logprobs: number | null }>;
+type EchoJob = Job & Readonly<{ echo: string }>;
 
 /** The API's own default of max_tokens for this route. */
 const DEFAULT_MAX_TOKENS = 16;
 
 export function completionsRoute(context: OpenAiContext): Handler {
-  return postRoute(context, async (exchange) => {
-    const request = await completionRequest(exchange, context);
-    const turn = context.queue.enter(exchange.signal);
-    const head = {
-      id: identifier('cmpl-', context.ports.entropy),
-      object: 'text_completion',
-      created: Math.floor(context.ports.clock.nowMs() / 1_000),
-      model: request.model,
-    };
-    if (request.stream) await streamed(exchange, context, request, turn, head);
-    else await whole(exchange, context, request, turn, head);
-  });
+  return choicesRoute(context, (exchange) => completionAnswer(exchange, context));
 }
 
-type Head = Readonly<{ id: string; object: string; created: number; model: string }>;
-
-async function completionRequest(exchange: Exchange, { ports, limits }: OpenAiContext): Promise<CompletionRequest> {
+async function completionAnswer(exchange: Exchange, { ports, limits }: OpenAiContext): Promise<Answer<EchoJob>> {
   const { body, model, info } = exchange;
   const id = checkModel(textOf(body, 'model'), info);
   const prompts = promptsOf(body.prompt, info.vocabularySize, limits);
@@ -54,18 +37,30 @@ async function completionRequest(exchange: Exchange, { ports, limits }: OpenAiCo
   if (echo && logprobs !== null)
     throw refuse('echo', 'echo: not supported together with logprobs', 'unsupported_value');
   const asked = wholeIn(body, 'max_tokens', 1, MAX_TOKENS_NAMED) ?? DEFAULT_MAX_TOKENS;
-  const jobs: Job[] = [];
+  const jobs: EchoJob[] = [];
   for (const prompt of prompts) {
     if (echo && prompt.kind !== 'text')
       throw refuse('echo', 'echo: only supported for text prompts', 'unsupported_value');
     const maxTokens = await tokenBudget(model, info, prompt, asked, 'prompt');
     for (let i = 0; i < shared.n; i++) {
-      const index = jobs.length;
-      const seed = (shared.seed + index) >>> 0;
-      jobs.push({ index, prompt, maxTokens, echo: echo && prompt.kind === 'text' ? prompt.text : '', seed });
+      const shown = echo && prompt.kind === 'text' ? prompt.text : '';
+      jobs.push({ index: jobs.length, prompt, maxTokens, topLogprobs: logprobs ?? 0, echo: shown });
     }
   }
-  return { ...shared, model: id, jobs, logprobs };
+  return {
+    model: id,
+    sampling: shared,
+    jobs,
+    names: { id: 'cmpl-', whole: 'text_completion', chunk: 'text_completion' },
+    wholeChoice: (job, { text, tokens, reason }) => ({
+      index: job.index,
+      text: job.echo + text,
+      logprobs: logprobs === null ? null : completionLogprobs(tokens, 0),
+      finish_reason: reason,
+    }),
+    chunkChoice: (job, event, offset) => chunkChoice(event, job, logprobs !== null, offset),
+    usage: usageJson,
+  };
 }
 
 function promptsOf(value: unknown, vocabularySize: number, limits: RpcLimits): readonly Prompt[] {
@@ -95,115 +90,16 @@ function tokensOf(list: readonly unknown[], vocabularySize: number): Prompt {
   return { kind: 'tokens', tokens };
 }
 
-function choiceOf(exchange: Exchange, { limits }: OpenAiContext, request: CompletionRequest, job: Job) {
-  return generation({
-    model: exchange.model,
-    request: {
-      prompt: job.prompt,
-      maxTokens: job.maxTokens,
-      temperature: request.temperature,
-      topP: request.topP,
-      seed: job.seed,
-      frequencyPenalty: request.frequencyPenalty,
-      presencePenalty: request.presencePenalty,
-      logitBias: request.logitBias,
-      topLogprobs: request.logprobs ?? 0,
-    },
-    stops: request.stop,
-    signal: exchange.signal,
-    limitMs: limits.generationMs,
-  });
-}
-
-/** Counts over all choices; each prompt counts once, however many choices it gets. */
-function usageOf(promptTokens: ReadonlyMap<Prompt, number>, completionTokens: number) {
-  let prompt = 0;
-  for (const tokens of promptTokens.values()) prompt += tokens;
-  return { prompt_tokens: prompt, completion_tokens: completionTokens, total_tokens: prompt + completionTokens };
-}
-
-async function whole(
-  exchange: Exchange,
-  context: OpenAiContext,
-  request: CompletionRequest,
-  turn: Promise<() => void>,
-  head: Head,
-): Promise<void> {
-  const release = await turn;
-  try {
-    let fingerprint: Hex | null = null;
-    const promptTokens = new Map<Prompt, number>();
-    let completionTokens = 0;
-    const choices: unknown[] = [];
-    for (const job of request.jobs) {
-      let text = job.echo;
-      let finish: FinishReason | null = null;
-      const tokens: TokenEvent[] = [];
-      for await (const event of choiceOf(exchange, context, request, job)) {
-        if (event.kind === 'start') {
-          fingerprint = event.modelRoot;
-          promptTokens.set(job.prompt, event.promptTokens);
-        } else if (event.kind === 'piece') {
-          text += event.text;
-          tokens.push(...event.tokens);
-        } else {
-          finish = event.reason;
-          completionTokens += event.completionTokens;
-        }
-      }
-      if (finish === null) return;
-      const logprobs = request.logprobs === null ? null : completionLogprobs(tokens, 0);
-      choices.push({ index: job.index, text, logprobs, finish_reason: finish });
-    }
-    exchange.sendJson({
-      ...head,
-      system_fingerprint: present(fingerprint, 'model root'),
-      choices,
-      usage: usageOf(promptTokens, completionTokens),
-    });
-  } finally {
-    release();
-  }
-}
-
-async function streamed(
-  exchange: Exchange,
-  context: OpenAiContext,
-  request: CompletionRequest,
-  turn: Promise<() => void>,
-  head: Head,
-): Promise<void> {
-  const stream = exchange.openStream();
-  const release = await turn;
-  try {
-    let fingerprint = exchange.info.modelRoot;
-    const promptTokens = new Map<Prompt, number>();
-    let completionTokens = 0;
-    const chunk = (choices: readonly unknown[], usage: unknown = null): string =>
-      JSON.stringify({ ...head, system_fingerprint: fingerprint, choices, ...(request.includeUsage ? { usage } : {}) });
-    for (const job of request.jobs) {
-      let offset = 0;
-      for await (const event of choiceOf(exchange, context, request, job)) {
-        if (event.kind === 'start') {
-          fingerprint = event.modelRoot;
-          promptTokens.set(job.prompt, event.promptTokens);
-        } else if (event.kind === 'end') completionTokens += event.completionTokens;
-        const choice = chunkChoice(event, job, request.logprobs !== null, offset);
-        if (event.kind === 'piece') offset += event.text.length;
-        if (choice !== null) await stream.send(chunk([choice]));
-      }
-      if (exchange.signal.aborted) return;
-    }
-    if (request.includeUsage) await stream.send(chunk([], usageOf(promptTokens, completionTokens)));
-    await stream.send('[DONE]');
-    stream.end();
-  } finally {
-    release();
-  }
+function usageJson(promptTokens: number, completionTokens: number) {
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+  };
 }
 
 /** The choice of a chunk; the start only shows when the prompt is echoed. */
-function chunkChoice(event: GenerationEvent, job: Job, logprobs: boolean, offset: number) {
+function chunkChoice(event: GenerationEvent, job: EchoJob, logprobs: boolean, offset: number) {
   const { index } = job;
   switch (event.kind) {
     case 'start':
