@@ -1,7 +1,9 @@
-// Owns one thread of a simulator campaign: runs its share of the seeds and answers with what it found.
+// Owns one thread of the simulator: runs each piece of seeds it is sent and answers with what it found.
 
-import { parentPort, workerData } from 'node:worker_threads';
-import { type Campaign, runCampaign } from '../test/simulator/campaigns.ts';
+import { parentPort } from 'node:worker_threads';
+import { runCampaign } from '../test/simulator/campaigns.ts';
+import type { Piece } from './simulator-pool.ts';
 
-const { campaign, first, count } = workerData as { campaign: Campaign; first: number; count: number };
-parentPort?.postMessage(runCampaign(campaign, first, count));
+parentPort?.on('message', ({ campaign, first, count }: Piece) => {
+  parentPort?.postMessage(runCampaign(campaign, first, count));
+});

@@ -1,12 +1,12 @@
 // Owns the figures of the consensus simulator: heights a second, seeds without a violation, mutants found and how soon, crashes
 // and disks survived. SIMULATOR_SEEDS, _TWINS, _WORLDS, _LARGE, _FIRST_SEED, _MUTANT_MS set the length; the last line is JSON.
-// `-- simulator replay CAMPAIGN SEED [MUTANT]` runs one seed, and shrinks it where it fails.
+// `-- simulator replay CAMPAIGN SEED [MUTANT]` runs one seed, and shrinks it where it fails; `-- simulator campaign` is the long
+// run (simulator-campaign.ts).
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { check, present } from '../base/check.ts';
 import {
   CAMPAIGNS,
@@ -14,6 +14,7 @@ import {
   type Campaign,
   type CampaignResult,
   faultsOf,
+  isInMemory,
   runCampaign,
 } from '../test/simulator/campaigns.ts';
 import { calm, hunted } from '../test/simulator/faults.ts';
@@ -21,9 +22,12 @@ import { MUTANTS, loadMutant } from '../test/simulator/mutants.ts';
 import { shrink } from '../test/simulator/shrink.ts';
 import { GOOD_HABITS } from '../test/simulator/world-parts.ts';
 import { World } from '../test/simulator/world.ts';
+import { simulatorCampaign } from './simulator-campaign.ts';
+import { type Piece, failureLine, runPieces } from './simulator-pool.ts';
 
 const built = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const THREADS = 2;
+const PIECES = 20;
 
 function setting(name: string, otherwise: number): number {
   const value = Number(process.env[name] ?? otherwise);
@@ -42,26 +46,19 @@ function speed(count: number, virtualMs: number): number {
 
 type Shared = Readonly<{ results: readonly CampaignResult[]; wallMs: number; cpuMs: number }>;
 
-/** Runs a campaign on two threads. */
+/** Runs a campaign on two threads, in pieces: the one that is done early takes the next. */
 async function campaign(name: Campaign, first: number, seeds: number): Promise<Shared> {
   const start = performance.now();
   const before = process.cpuUsage();
-  const share = Math.ceil(seeds / THREADS);
-  const results = await Promise.all(
-    Array.from({ length: THREADS }, (_, thread) => {
-      const count = Math.max(0, Math.min(share, seeds - thread * share));
-      const workerData = { campaign: name, first: first + thread * share, count };
-      const worker = new Worker(new URL('./simulator-worker.js', import.meta.url), { workerData });
-      return new Promise<CampaignResult>((done, fail) => {
-        worker.once('message', done);
-        worker.once('error', fail);
-      });
-    }),
-  );
+  const size = Math.max(1, Math.ceil(seeds / PIECES));
+  const pieces: Piece[] = [];
+  for (let from = 0; from < seeds; from += size) {
+    pieces.push({ campaign: name, first: first + from, count: Math.min(size, seeds - from) });
+  }
+  const results: CampaignResult[] = [];
+  await runPieces(pieces, THREADS, (_, result) => results.push(result));
   for (const { failures } of results) {
-    for (const { seed, violation } of failures) {
-      console.log(`${name} seed ${seed}: ${violation}; npm run bench -- simulator replay ${name} ${seed}`);
-    }
+    for (const { seed, violation } of failures) console.log(failureLine(name, seed, violation));
   }
   const used = process.cpuUsage(before);
   return { results, wallMs: performance.now() - start, cpuMs: (used.user + used.system) / 1_000 };
@@ -105,8 +102,7 @@ async function replayOne(name: string, seed: number, mutantName: string | undefi
     `a campaign: ${CAMPAIGNS.join(', ')}`,
   );
   check(Number.isSafeInteger(seed), 'a whole seed');
-  if (known !== 'mixed' && known !== 'twins' && known !== 'large')
-    return console.log(JSON.stringify(runCampaign(known, seed, 1)));
+  if (!isInMemory(known)) return console.log(JSON.stringify(runCampaign(known, seed, 1)));
   await withMutants(async (folder) => {
     const mutant = MUTANTS.find((one) => one.name === mutantName);
     const core = mutant === undefined ? CORE : await loadMutant(mutant, built, folder);
@@ -116,6 +112,7 @@ async function replayOne(name: string, seed: number, mutantName: string | undefi
 }
 
 export async function main(words: readonly string[] = []): Promise<void> {
+  if (words[0] === 'campaign') return simulatorCampaign(words.slice(1));
   if (words[0] === 'replay') return replayOne(words[1] ?? '', Number(words[2]), words[3]);
   const seeds = setting('SIMULATOR_SEEDS', 2_000);
   const first = setting('SIMULATOR_FIRST_SEED', 0);

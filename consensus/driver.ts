@@ -110,13 +110,13 @@ export function wasExecuted(state: DriverState, input: RuleInput): boolean {
 
 function fire(state: DriverState, input: RuleInput, certificate: readonly Vote[] | null = null): DriverResult {
   const key = ruleKey(input);
-  const stepBefore = state.rules.step;
-  if (state.executed.has(`${key}|${state.rules.round}|${stepBefore}`)) {
-    return { output: { kind: 'none' }, certificate, decision: null };
-  }
+  const { step, round } = state.rules;
+  const here = `${key}|${round}|${step}`;
+  if (state.executed.has(here)) return { output: { kind: 'none' }, certificate, decision: null };
   const { state: rules, output } = applyRule(state.rules, input);
   state.rules = rules;
-  state.executed.set(`${key}|${rules.round}|${stepBefore}`, { input, round: rules.round, step: stepBefore });
+  const entered = rules.round === round ? here : `${key}|${rules.round}|${step}`;
+  state.executed.set(entered, { input, round: rules.round, step });
   return { output, certificate, decision: null };
 }
 

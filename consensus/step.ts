@@ -269,7 +269,8 @@ export function isKnown(state: HeightState, event: Event): boolean {
     case 'vote': {
       const votes = keeper.rounds.get(event.vote.round);
       const count = event.vote.type === 'prevote' ? votes?.prevotes : votes?.precommits;
-      return count?.received.has(voteKey(event.vote)) ?? false;
+      if (!count?.voters.has(event.vote.voter)) return false; // the common case, and it takes no key
+      return count.received.has(voteKey(event.vote));
     }
     case 'certificate': {
       const [first] = event.votes;

@@ -5,13 +5,13 @@ import { futureBuffer } from '../../consensus/future-buffer.ts';
 import { leadsTo, resume } from '../../consensus/replay.ts';
 import { heightState, isKnown, step } from '../../consensus/step.ts';
 import { type DiskTally, type DiskTrouble, diskStore } from './disk-store.ts';
-import { type Faults, calm, crashing, large, mixed, twinsScenario } from './faults.ts';
+import { type Faults, aimed, calm, crashing, large, mixed, twinsScenario } from './faults.ts';
 import type { Core, WorldOptions } from './world-parts.ts';
 import { World } from './world.ts';
 
 export const CORE: Core = { heightState, step, isKnown, resume, leadsTo, futureBuffer };
 
-export const CAMPAIGNS = ['mixed', 'twins', 'crash', 'full', 'rot', 'sweep', 'large'] as const;
+export const CAMPAIGNS = ['mixed', 'twins', 'aimed', 'crash', 'full', 'rot', 'sweep', 'large'] as const;
 export type Campaign = (typeof CAMPAIGNS)[number];
 
 export type CampaignResult = Readonly<{
@@ -36,6 +36,8 @@ export function faultsOf(campaign: Campaign, seed: number): Faults {
       return mixed(seed);
     case 'twins':
       return twinsScenario(seed);
+    case 'aimed':
+      return aimed(seed);
     case 'large':
       return large(seed);
     case 'sweep': {
@@ -47,9 +49,14 @@ export function faultsOf(campaign: Campaign, seed: number): Faults {
   }
 }
 
+/** True for worlds whose authorities keep their log and signatures in memory; the others have the real files on a failing disk. */
+export function isInMemory(campaign: Campaign): campaign is 'mixed' | 'twins' | 'aimed' | 'large' {
+  return campaign === 'mixed' || campaign === 'twins' || campaign === 'aimed' || campaign === 'large';
+}
+
 /** Full and rotten disks are given to one authority, so that a quorum remains and has to make progress. */
 function optionsOf(campaign: Campaign, seed: number, tally: DiskTally): WorldOptions {
-  if (campaign === 'mixed' || campaign === 'twins' || campaign === 'large') return {};
+  if (isInMemory(campaign)) return {};
   const trouble: DiskTrouble = campaign === 'sweep' ? 'crash' : campaign;
   return {
     store: (name) => diskStore(seed * 128 + Number(name.slice(1)), name === 'v003' ? trouble : 'crash', tally),

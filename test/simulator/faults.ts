@@ -101,7 +101,7 @@ export function twinsScenario(seed: number): Faults {
 }
 
 /** One faulty authority that all can hear, lying often, while links break by round and phase: what locks are lost to. */
-function aimed(seed: number): Faults {
+export function aimed(seed: number): Faults {
   const pick = picker(seed);
   return {
     ...twinsScenario(seed),

@@ -14,6 +14,11 @@ export function hold(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Violation(what);
 }
 
+/** For what is checked at every message: the text is made only where it is needed. */
+export function broken(what: string): never {
+  throw new Violation(what);
+}
+
 type Lock = Readonly<{ round: number; value: string }>;
 
 /** What is known of one height. */
@@ -81,7 +86,7 @@ export class Observer {
     const at = this.#at(height);
     if (isHonest) {
       once(at, `${type}|${round}|${signer}`, String(value));
-      hold(at.set.weights.has(signer), `I4: ${signer} votes at height ${height} and is not in its set`);
+      if (!at.set.weights.has(signer)) broken(`I4: ${signer} votes at height ${height} and is not in its set`);
     } else at.faulty.add(`${type}|${round}|${signer}|${value}`);
     if (value === null) return;
     const key = `${round}|${value}`;
@@ -92,7 +97,7 @@ export class Observer {
       if (isHonest) keepsLock(at, round, value, signer);
     } else if (isHonest) {
       const voters = at.prevoters.get(key);
-      hold(voters !== undefined && voters.size >= at.quorum, `I6: ${signer} precommits ${value} without a polka`);
+      if (voters === undefined || voters.size < at.quorum) broken(`I6: ${signer} precommits ${value} without a polka`);
       at.locks.set(signer, { round, value });
     }
   }
@@ -107,19 +112,19 @@ export class Observer {
 
   /** I1-I4. `block` is the hash the node keeps, `votes` the certificate as it holds it. */
   decided(node: string, height: number, previous: number, block: string, value: string, votes: readonly Vote[]): void {
-    hold(height === previous + 1, `I3: ${node} decides ${height} after ${previous}`);
+    if (height !== previous + 1) broken(`I3: ${node} decides ${height} after ${previous}`);
     const at = this.#at(height);
-    hold(at.proposed.has(value), `I2: ${value} was decided but never proposed`);
-    hold(at.decided === null || at.decided === block, `I1: height ${height}: ${at.decided} and ${block}`);
+    if (!at.proposed.has(value)) broken(`I2: ${value} was decided but never proposed`);
+    if (at.decided !== null && at.decided !== block) broken(`I1: height ${height}: ${at.decided} and ${block}`);
     const voters = new Set<string>();
     for (const vote of votes) {
       voters.add(vote.voter);
       const isFor = vote.type === 'precommit' && vote.height === height && vote.value === value;
       hold(isFor && vote.round === votes[0]?.round, 'I4: certificate of unequal votes');
-      hold(at.set.weights.has(vote.voter), `I4: ${vote.voter} is not in the set of height ${height}`);
-      hold(this.hasSigned(vote), `I4: ${vote.voter} never signed that`);
+      if (!at.set.weights.has(vote.voter)) broken(`I4: ${vote.voter} is not in the set of height ${height}`);
+      if (!this.hasSigned(vote)) broken(`I4: ${vote.voter} never signed that`);
     }
-    hold(voters.size === votes.length && voters.size >= at.quorum, `I4: certificate of ${voters.size} voters`);
+    if (voters.size !== votes.length || voters.size < at.quorum) broken(`I4: certificate of ${voters.size} voters`);
     if (at.decided !== null) return;
     at.decided = block;
     this.#decided[height] = value;
@@ -128,10 +133,10 @@ export class Observer {
 
   /** I7: nobody honest is accused, and one offence has one name wherever it is seen. */
   accused(signer: string, isHonest: boolean, offence: string, id: string): void {
-    hold(!isHonest, `I7: evidence frames ${signer}`);
+    if (isHonest) broken(`I7: evidence frames ${signer}`);
     const known = this.#offences.get(offence);
-    hold(known === undefined || known === id, `I7: one offence with two identities: ${known} and ${id}`);
     if (known === undefined) this.#offences.set(offence, id);
+    else if (known !== id) broken(`I7: one offence with two identities: ${known} and ${id}`);
   }
 }
 
@@ -139,7 +144,7 @@ export class Observer {
 function once(at: Height, key: string, value: string): void {
   const before = at.signed.get(key);
   if (before === undefined) at.signed.set(key, value);
-  else hold(before === value, `I5: double sign ${key}: ${before} and ${value}`);
+  else if (before !== value) broken(`I5: double sign ${key}: ${before} and ${value}`);
 }
 
 /** I6: prevoting against a lock takes a polka at or after the locked round. */

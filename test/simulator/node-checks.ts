@@ -7,7 +7,7 @@ import { type Ballot, proposalKey, voteKey } from '../../consensus/message.ts';
 import { DEFAULT_TIME_WINDOW, isTimely } from '../../consensus/proposal-time.ts';
 import { hasQuorumFor, isCertificate } from '../../consensus/vote-keeper.ts';
 import type { Faults } from './faults.ts';
-import { type Observer, Violation, hold } from './invariants.ts';
+import { type Observer, Violation, broken, hold } from './invariants.ts';
 import type { Membership } from './membership.ts';
 import { type Store, memoryStore } from './store.ts';
 import { type Decision, FUTURE_BYTES, HELD_BYTES, type Message, type Node } from './world-parts.ts';
@@ -84,10 +84,9 @@ export function atRest({ core, name }: Node): void {
   if (core === null || core.isDecided) return;
   for (const { proposal } of core.driver.proposals.values()) {
     const { round, value } = proposal;
-    hold(
-      !hasQuorumFor(core.driver.keeper, 'precommit', round, value),
-      `I8: ${name} holds a quorum for ${value} of round ${round} and does not decide`,
-    );
+    if (hasQuorumFor(core.driver.keeper, 'precommit', round, value)) {
+      broken(`I8: ${name} holds a quorum for ${value} of round ${round} and does not decide`);
+    }
   }
 }
 
@@ -108,7 +107,7 @@ export function holdBack(node: Node, message: Message): void {
   if (sender === null || message.polka !== null || message.round > MAX_FUTURE_ROUND) return;
   const key = `${height}|${eventKey(event)}`;
   if (node.future.add({ sender, height, bytes: HELD_BYTES, key, message })) node.held++;
-  hold(node.held * HELD_BYTES <= FUTURE_BYTES, `I13: ${node.name} holds back ${node.held} messages`);
+  if (node.held * HELD_BYTES > FUTURE_BYTES) broken(`I13: ${node.name} holds back ${node.held} messages`);
 }
 
 /** A fresh proposal is judged by the clock of its receiver; `stamps` are the seconds values carry. */

@@ -3,7 +3,7 @@
 import type { Hex } from '../../base/bytes.ts';
 import { evidenceId, proposalEvidence, voteEvidence } from '../../consensus/evidence.ts';
 import type { Effect } from '../../consensus/effect.ts';
-import type { Proposal, Vote } from '../../consensus/message.ts';
+import { type Proposal, type Vote, voteKey } from '../../consensus/message.ts';
 import { drawText } from './event-queue.ts';
 
 function hexOf(text: string, words: number): Hex {
@@ -30,6 +30,22 @@ function proposalOffence(a: Proposal, b: Proposal): Offence {
   return { signer: a.proposer, words, id: evidenceId(proposalEvidence(real(a), real(b))) };
 }
 
-export function offenceOf(effect: Effect & { kind: 'vote-evidence' | 'proposal-evidence' }): Offence {
-  return effect.kind === 'vote-evidence' ? voteOffence(...effect.votes) : proposalOffence(...effect.proposals);
+type EvidenceEffect = Effect & { kind: 'vote-evidence' | 'proposal-evidence' };
+
+const keyOf = ({ votes: [a, b] }: EvidenceEffect & { kind: 'vote-evidence' }): string =>
+  `${a.height}|${voteKey(a)}|${voteKey(b)}`;
+
+/** Names the offences of one world. Each order of two votes is hashed once, so that an identity that depends on it shows. */
+export function offences(): (effect: EvidenceEffect) => Offence {
+  const known = new Map<string, Offence>();
+  return (effect) => {
+    if (effect.kind === 'proposal-evidence') return proposalOffence(...effect.proposals);
+    const key = keyOf(effect);
+    let offence = known.get(key);
+    if (offence === undefined) {
+      offence = voteOffence(...effect.votes);
+      known.set(key, offence);
+    }
+    return offence;
+  };
 }

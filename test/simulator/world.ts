@@ -15,7 +15,7 @@ import { Observer, Violation } from './invariants.ts';
 import { falseDecision, flood, lie } from './liar.ts';
 import { Links } from './links.ts';
 import { type Membership, SET_DELAY, memberships } from './membership.ts';
-import { type Offence, offenceOf } from './offence.ts';
+import { type Offence, offences } from './offence.ts';
 import { atRest, holdBack, isCertified, isFounded, isLive, isPast, judged, population } from './node-checks.ts';
 import { type Place, memoryStore, reopened } from './store.ts';
 import { Values } from './values.ts';
@@ -51,6 +51,7 @@ export class World {
   readonly #queue = new EventQueue<Happening>();
   readonly #observer: Observer;
   readonly #values = new Values();
+  readonly #offenceOf = offences();
   readonly #count = { events: 0, restarts: 0, trace: 0, maxRound: 0, decisions: 0 };
   #now = 0;
 
@@ -84,11 +85,10 @@ export class World {
       this.#runUntil(this.#faults.chaosMs, Number.POSITIVE_INFINITY);
       if (this.#faults.twinsStop) for (const node of this.#nodes) if (!node.isHonest) node.isUp = false;
       const target = this.#observer.height + this.#faults.healHeights;
-      const limitMs = this.#faults.chaosMs + this.#faults.healMs;
       const chaosRound = this.#count.maxRound;
       const round = Math.max(0, ...this.#nodes.map(({ core }) => core?.driver.rules.round ?? 0));
       this.#count.maxRound = round;
-      this.#runUntil(limitMs, target);
+      this.#runUntil(this.#faults.chaosMs + this.#faults.healMs, target);
       isLive(this.#nodes, target, this.#count.maxRound - round, this.#faults);
       this.#count.maxRound = Math.max(this.#count.maxRound, chaosRound);
     } catch (error) {
@@ -345,7 +345,7 @@ export class World {
       }
       case 'vote-evidence':
       case 'proposal-evidence':
-        this.#accuse(node, offenceOf(effect));
+        this.#accuse(node, this.#offenceOf(effect));
         return;
     }
   }
