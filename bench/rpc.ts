@@ -42,7 +42,7 @@ function setting(name: string, otherwise: number): number {
   return Number.isSafeInteger(value) && value > 0 ? value : otherwise;
 }
 
-function tokenCode(holders: readonly Hex[]): Uint8Array {
+export function tokenCode(holders: readonly Hex[]): Uint8Array {
   const solc = createRequire(import.meta.url)('solc') as { compile(input: string): string };
   const settings = {
     evmVersion: 'cancun',

@@ -133,12 +133,13 @@ function decodeTransactions(items: readonly Item[], bounds: BlockBounds, known: 
     if (raw[0] === BLOB_TYPE) {
       return fault('unsupportedType', `block.transactions[${index}]: transaction type not supported`, { index });
     }
-    const pooled = known.transaction?.(keccakHex(raw)) ?? null;
+    const hash = keccakHex(raw);
+    const pooled = known.transaction?.(hash) ?? null;
     if (pooled !== null) {
       out.push(pooled);
       continue;
     }
-    const decoded = decodeTransaction(raw, known.senders?.[index]);
+    const decoded = decodeTransaction(raw, { from: known.senders?.[index], hash });
     if (!decoded.ok)
       return fault(decoded.code, `block.transactions[${index}]: ${decoded.message}`, { ...decoded.fields, index });
     out.push(decoded.value);

@@ -6,6 +6,7 @@ import { type AccountRecord, EMPTY_ACCOUNT, EMPTY_CODE_HASH } from './account.ts
 import type { Address, Hash, PoolContent, Transaction, TransactionPool } from './api.ts';
 import type { ChainLimits } from './limits.ts';
 import { floorGas, intrinsicGas } from './gas.ts';
+import { keccakHex } from './keccak.ts';
 import { INIT_CODE_BYTES } from './limits.ts';
 import { BLOB_TYPE, effectiveTip, decodeTransaction, maximumCost } from './transaction.ts';
 
@@ -119,10 +120,12 @@ class Pool {
       });
     }
     if (raw[0] === BLOB_TYPE) return fault('unsupportedType', 'transaction type not supported');
-    const decoded = decodeTransaction(raw);
+    // Looked for before anything is decoded: peers bring most transactions more than once.
+    const hash = keccakHex(raw);
+    if (this.#byHash.has(hash)) return fault('alreadyKnown', 'already known', { hash });
+    const decoded = decodeTransaction(raw, { hash });
     if (!decoded.ok) return decoded;
     const transaction = decoded.value;
-    if (this.#byHash.has(transaction.hash)) return fault('alreadyKnown', 'already known', { hash: transaction.hash });
     const account = this.#state.account(transaction.from) ?? EMPTY_ACCOUNT;
     const refusal = this.#refuse(transaction) ?? this.#refuseSender(transaction, account);
     if (refusal !== null) return refusal;

@@ -17,8 +17,11 @@ type Fields = Omit<Transaction, 'from' | 'hash' | 'raw'>;
 /** What a transaction says before it is signed, and by whom it is meant to be. */
 export type Unsigned = Omit<Transaction, 'hash' | 'raw' | 'v' | 'r' | 's'>;
 
-/** The transaction with its sender, or a Fault naming the field. `from` spares the recovery when it is known. */
-export function decodeTransaction(given: Uint8Array, from?: Address): Result<Transaction> {
+/** The transaction with its sender, or a Fault naming the field. What is known of it is not computed again. */
+export function decodeTransaction(
+  given: Uint8Array,
+  known: Readonly<{ from?: Address | undefined; hash?: Hex }> = {},
+): Result<Transaction> {
   const raw = new Uint8Array(given.buffer, given.byteOffset, given.length);
   const first = raw[0];
   if (first === undefined) return fault('badTransaction', 'transaction: empty');
@@ -29,9 +32,9 @@ export function decodeTransaction(given: Uint8Array, from?: Address): Result<Tra
   if (parity !== 0 && parity !== 1) return malformed('v');
   if (fields.r === 0n || fields.s === 0n || fields.s > HALF_ORDER)
     return fault('badSignature', 'invalid transaction v, r, s values');
-  const sender = from ?? recover(digest, fields.r, fields.s, parity);
+  const sender = known.from ?? recover(digest, fields.r, fields.s, parity);
   if (sender === null) return fault('badSignature', 'invalid sender');
-  return success({ ...fields, from: sender, hash: toHex(keccak256(raw)), raw });
+  return success({ ...fields, from: sender, hash: known.hash ?? toHex(keccak256(raw)), raw });
 }
 
 type Decoded = Readonly<{ fields: Fields; digest: Uint8Array }>;

@@ -46,6 +46,11 @@ export const GAS_MARGIN_PERCENT = 50;
 export const CLOCK_TOLERANCE_MS = 5_000;
 /** Milliseconds among peers before a restarted authority signs: two peer exchanges, in which its twin would be met. */
 export const TWIN_WATCH_MS = 4_000;
+/** Milliseconds a transaction waits for others to go to the peers with; bytes and number at which they go at once. One more
+ * transaction of the largest size still fits into a message. */
+export const GOSSIP_WAIT_MS = 20;
+export const GOSSIP_BATCH_BYTES = 64 << 10;
+export const GOSSIP_BATCH_TRANSACTIONS = 1_024;
 /** Blocks asked of a peer in one request. */
 export const SYNC_BLOCKS = 256;
 /** Bytes of one answer to a request for blocks. */

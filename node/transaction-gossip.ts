@@ -1,10 +1,12 @@
-// Owns how transactions reach the pool and the peers: own ones are published, others' are judged by the pool.
+// Owns how transactions reach the pool and the peers: own ones go out in batches, others' are judged by the pool.
 
 import type { Hex } from '../base/bytes.ts';
-import type { Result } from '../base/fault.ts';
+import { type Result, success } from '../base/fault.ts';
 import type { Chain } from '../chain/api.ts';
+import { decodeRlp, encodeRlp } from '../chain/rlp.ts';
 import type { PeerNode, Verdict } from '../net/api.ts';
 import type { Clock } from './clock.ts';
+import { GOSSIP_BATCH_BYTES, GOSSIP_BATCH_TRANSACTIONS, GOSSIP_WAIT_MS } from './limits.ts';
 
 export type TransactionGossip = Readonly<{
   /** Puts a transaction into the pool and spreads it. A Fault is the pool's. */
@@ -14,19 +16,71 @@ export type TransactionGossip = Readonly<{
 /** Codes of the pool that any honest node would give whatever its height: the sender is at fault. */
 const BLAMED = new Set(['badTransaction', 'badSignature', 'wrongChain', 'oversized']);
 
-export function createTransactionGossip(chain: Chain, peerNode: PeerNode, clock: Clock): TransactionGossip {
-  peerNode.subscribe('transactions', (raw): Verdict => {
-    const added = chain.pool.add(raw, clock.monotonic());
-    if (added.ok) return 'accept';
-    return BLAMED.has(added.code) ? 'reject' : 'ignore';
+/** A message is a list of transactions as byte strings: sealing and sending one costs more than taking in what it holds. */
+function encodeBatch(transactions: readonly Uint8Array[]): Uint8Array {
+  return encodeRlp([...transactions]);
+}
+
+/** The transactions of a message, or null when it is none. They are copies: one of them must not keep the message in memory. */
+function decodeBatch(bytes: Uint8Array): readonly Uint8Array[] | null {
+  const items = decodeRlp(bytes);
+  if (!Array.isArray(items) || items.length === 0 || items.length > GOSSIP_BATCH_TRANSACTIONS) return null;
+  const transactions = items.flatMap((item) => (item instanceof Uint8Array ? [item.slice()] : []));
+  return transactions.length === items.length ? transactions : null;
+}
+
+export function createTransactionGossip(
+  chain: Pick<Chain, 'pool' | 'onHead'>,
+  peerNode: Pick<PeerNode, 'subscribe' | 'publish' | 'peers'>,
+  clock: Clock,
+): TransactionGossip {
+  let waiting: Uint8Array[] = [];
+  let bytes = 0;
+
+  function flush(): void {
+    if (waiting.length === 0) return;
+    const batch = encodeBatch(waiting);
+    waiting = [];
+    bytes = 0;
+    // Nobody waits for the spreading. A failure to publish comes back as a value.
+    void peerNode.publish('transactions', batch);
+  }
+
+  function spread(raw: Uint8Array): void {
+    if (peerNode.peers().length === 0) return;
+    if (waiting.length === 0) clock.after(GOSSIP_WAIT_MS, flush);
+    waiting.push(raw);
+    bytes += raw.length;
+    if (bytes >= GOSSIP_BATCH_BYTES || waiting.length === GOSSIP_BATCH_TRANSACTIONS) flush();
+  }
+
+  /**
+   * A message is handed on as it is when all of it was news that the pool took. Of any other only what was taken goes on,
+   * in a message of this node: nobody's stale transactions ride along on a good one.
+   */
+  peerNode.subscribe('transactions', (message): Verdict => {
+    const transactions = decodeBatch(message);
+    if (transactions === null) return 'reject';
+    const taken: Uint8Array[] = [];
+    let verdict: Verdict = 'accept';
+    for (const raw of transactions) {
+      const added = chain.pool.add(raw, clock.monotonic());
+      if (added.ok) taken.push(raw);
+      else verdict = 'ignore';
+      if (added.ok || !BLAMED.has(added.code)) continue;
+      verdict = 'reject';
+      break;
+    }
+    if (verdict !== 'accept') for (const raw of taken) spread(raw);
+    return verdict;
   });
   chain.onHead(() => chain.pool.expire(clock.monotonic()));
   return {
     async submit(raw) {
       const added = chain.pool.add(raw, clock.monotonic());
-      // Nobody waits for the spreading; without peers there is none. A failure to publish comes back as a value.
-      if (added.ok && peerNode.peers().length > 0) void peerNode.publish('transactions', raw);
-      return added;
+      if (!added.ok) return added;
+      spread(raw);
+      return success(added.value);
     },
   };
 }
