@@ -221,6 +221,8 @@ export type CallRequest = Readonly<{
   maxFeePerGas?: bigint;
   maxPriorityFeePerGas?: bigint;
   accessList?: readonly AccessListItem[];
+  /** EIP-7702, with `to` set. */
+  authorizationList?: readonly Authorization[];
   /** Used for the address of a creation; the account's nonce otherwise. */
   nonce?: number;
 }>;
@@ -376,8 +378,8 @@ export type Chain = Readonly<{
 
   /** Post-state of a block; Fault `stateUnavailable` outside the kept window. */
   state(number: BlockNumber): Result<StateView>;
-  /** Head only: Fault `stateUnavailable` otherwise. */
-  proof(address: Address, slots: readonly Hash[], number: BlockNumber): Promise<Result<AccountProof>>;
+  /** Of the head, also by its number: Fault `stateUnavailable` otherwise. */
+  proof(address: Address, slots: readonly Hash[], number: BlockNumber | 'head'): Promise<Result<AccountProof>>;
   /** Runs a message on a private overlay of the block's post-state. Fault for a request that cannot start (funds, window). */
   call(
     request: CallRequest,

@@ -347,7 +347,7 @@ function reads(
       return core.queue
         .run(async (): Promise<Result<AccountProof>> => {
           const head = core.head.header.number;
-          if (number !== head) {
+          if (number !== 'head' && number !== head) {
             return fault('stateUnavailable', `proofs are served at the head ${head} only`, { number, head });
           }
           return success(proofAt(core.state, address, slots));

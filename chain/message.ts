@@ -21,6 +21,7 @@ import type {
   TraceListener,
 } from './api.ts';
 import type { ChainLimits } from './limits.ts';
+import { delegate } from './delegation.ts';
 import { evmAddress, executionBlock, type Machine, rawLogs } from './evm.ts';
 import { settle } from './execute.ts';
 import { floorGas, intrinsicGas } from './gas.ts';
@@ -104,7 +105,7 @@ async function execute(
     to: request.to ?? null,
     input,
     accessList: request.accessList ?? null,
-    authorizationList: null,
+    authorizationList: request.authorizationList ?? null,
   });
   const floor = floorGas(input);
   const least = greater(owed, floor);
@@ -116,6 +117,7 @@ async function execute(
   warm(machine, block, from, request, options.list === true);
   const stop = options.trace === undefined ? () => {} : listen(machine, options.trace);
   try {
+    const earned = await delegate(machine, from, request.authorizationList ?? []);
     const result = await machine.evm.runCall({
       caller: evmAddress(from),
       ...(request.to == null ? {} : { to: evmAddress(request.to) }),
@@ -126,7 +128,7 @@ async function execute(
       block,
     });
     const list = options.list === true ? touchedList(machine) : null;
-    return success({ ...finish(result, owed, floor, request), list });
+    return success({ ...finish(result, owed, earned, floor, request), list });
   } finally {
     stop();
     delete machine.evm.journal.accessList;
@@ -227,11 +229,17 @@ function touchedList(machine: Machine): AccessListItem[] {
   return out.sort((a, b) => (a.address < b.address ? -1 : 1));
 }
 
-function finish(result: EVMResult, owed: bigint, floor: bigint, request: CallRequest): Omit<Ran, 'list'> {
+function finish(
+  result: EVMResult,
+  owed: bigint,
+  refunded: bigint,
+  floor: bigint,
+  request: CallRequest,
+): Omit<Ran, 'list'> {
   const { execResult } = result;
   const spent = owed + execResult.executionGasUsed;
   const allowed = spent / REFUND_QUOTIENT;
-  const earned = execResult.gasRefund ?? 0n;
+  const earned = refunded + (execResult.gasRefund ?? 0n);
   const refund = earned < allowed ? earned : allowed;
   const gasUsed = greater(spent - refund, floor);
   const error = execResult.exceptionError?.error;

@@ -1,10 +1,18 @@
 // Owns the transaction-shaped arguments of eth_call and its kin, with state and block overrides.
 
 import { toHex } from '../base/bytes.ts';
-import type { Address, BlockOverride, CallOverrides, CallRequest, Hash, StateOverride } from '../chain/api.ts';
+import type {
+  Address,
+  Authorization,
+  BlockOverride,
+  CallOverrides,
+  CallRequest,
+  Hash,
+  StateOverride,
+} from '../chain/api.ts';
 import { invalidParams } from './errors.ts';
 import type { RpcLimits } from './limits.ts';
-import { absent, accessList, address, data, hash, object, quantity, small } from './params.ts';
+import { absent, accessList, address, data, hash, list, object, quantity, small } from './params.ts';
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -34,11 +42,32 @@ export function callRequest(value: unknown, where: string, chainId: bigint, limi
   if (!absent(wanted.accessList)) {
     request.accessList = accessList(wanted.accessList, `${where}.accessList`, limits.accessListItems);
   }
+  if (!absent(wanted.authorizationList)) {
+    if (request.to === undefined) throw invalidParams(`invalid ${where}: an authorizationList needs a "to"`);
+    request.authorizationList = authorizations(wanted.authorizationList, `${where}.authorizationList`, limits);
+  }
   checkFees(request, where);
   read('chainId', quantity, (given) => {
     if (given !== chainId) throw invalidParams(`invalid ${where}.chainId: have ${given}, want ${chainId}`);
   });
   return request;
+}
+
+/** EIP-7702's tuples as signed; the older name of the parity is v. */
+function authorizations(value: unknown, where: string, limits: RpcLimits): readonly Authorization[] {
+  return list(value, where, limits.authorizations).map((item, i) => {
+    const at = `${where}[${i}]`;
+    const entry = object(item, at);
+    const yParity = small(absent(entry.yParity) ? entry.v : entry.yParity, `${at}.yParity`);
+    return {
+      chainId: quantity(entry.chainId, `${at}.chainId`),
+      address: address(entry.address, `${at}.address`),
+      nonce: quantity(entry.nonce, `${at}.nonce`, 64),
+      yParity: yParity >= 27 ? yParity - 27 : yParity,
+      r: quantity(entry.r, `${at}.r`),
+      s: quantity(entry.s, `${at}.s`),
+    };
+  });
 }
 
 /** Bytes of `input` or its older name `data`; both may stand when they are equal. */

@@ -135,6 +135,8 @@ class Connection {
 
   async #answer(body: string): Promise<void> {
     this.#isBusy = true;
+    // The client waits for us now, which may take longer than a header may.
+    this.#socket.setTimeout(this.#limits.socketIdleMs);
     const answer = await this.#post.answer(body, this.#socket);
     this.#isBusy = false;
     const socket = this.#socket;

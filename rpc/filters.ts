@@ -68,13 +68,15 @@ export function filterStore(chain: Chain, clock: Clock, entropy: Entropy, limits
       if (filter.kind === 'pending') return filter.hashes.splice(0);
       const from = filter.seen + 1;
       const to = head();
-      filter.seen = Math.max(filter.seen, to);
-      if (filter.kind === 'blocks') return hashesOf(chain, Math.max(from, to - limits.filterItems + 1), to);
-      return matching(chain, {
-        ...filter.query.filter,
-        fromBlock: from,
-        toBlock: Math.min(to, filter.query.untilBlock),
-      });
+      if (filter.kind === 'blocks') {
+        filter.seen = Math.max(filter.seen, to);
+        return hashesOf(chain, Math.max(from, to - limits.filterItems + 1), to);
+      }
+      const { filter: wanted, untilBlock } = filter.query;
+      const { logs, last } = await withinLimits(chain, wanted, from, Math.min(to, untilBlock));
+      // Two polls at once may give the same logs, but none is passed over.
+      filter.seen = Math.max(filter.seen, last);
+      return logs;
     },
     async logs(id) {
       const filter = find(id);
@@ -96,6 +98,21 @@ async function hashesOf(chain: Chain, from: number, to: number): Promise<readonl
     if (block !== null) hashes.push(block.hash);
   }
   return hashes;
+}
+
+/** Logs from `from` on, up to the last block with which they are within the limits of one query. */
+async function withinLimits(
+  chain: Chain,
+  wanted: LogQuery['filter'],
+  from: number,
+  to: number,
+): Promise<Readonly<{ logs: readonly unknown[]; last: number }>> {
+  if (from > to) return { logs: [], last: from - 1 };
+  for (let last = Math.min(to, from + chain.limits.logsRange - 1); ; last = Math.floor((from + last) / 2)) {
+    const found = await chain.logs({ ...wanted, fromBlock: from, toBlock: last });
+    if (found.ok) return { logs: found.value.map(logJson), last };
+    if (last === from) throw new FaultError(found);
+  }
 }
 
 async function matching(chain: Chain, filter: LogFilter): Promise<readonly unknown[]> {

@@ -1,7 +1,16 @@
 // Owns the JSON forms of the chain's records: blocks, transactions, receipts, logs, as the Ethereum JSON-RPC specifies them.
 
 import { type Hex, toHex } from '../base/bytes.ts';
-import type { BlockRecord, Header, Log, Receipt, Transaction, TransactionRecord, Withdrawal } from '../chain/api.ts';
+import type {
+  Authorization,
+  BlockRecord,
+  Header,
+  Log,
+  Receipt,
+  Transaction,
+  TransactionRecord,
+  Withdrawal,
+} from '../chain/api.ts';
 
 /** QUANTITY: hex without leading zeros. */
 export function quantityOf(value: bigint | number): Hex {
@@ -134,16 +143,20 @@ function bodyJson(transaction: Transaction, gasPrice: bigint): Json {
   if (transaction.maxFeePerBlobGas !== undefined) json.maxFeePerBlobGas = quantityOf(transaction.maxFeePerBlobGas);
   if (transaction.blobVersionedHashes !== undefined) json.blobVersionedHashes = transaction.blobVersionedHashes;
   if (transaction.authorizationList !== null) {
-    json.authorizationList = transaction.authorizationList.map((item) => ({
-      chainId: quantityOf(item.chainId),
-      address: item.address,
-      nonce: quantityOf(item.nonce),
-      yParity: quantityOf(item.yParity),
-      r: quantityOf(item.r),
-      s: quantityOf(item.s),
-    }));
+    json.authorizationList = transaction.authorizationList.map(authorizationJson);
   }
   return json;
+}
+
+export function authorizationJson(item: Authorization): Json {
+  return {
+    chainId: quantityOf(item.chainId),
+    address: item.address,
+    nonce: quantityOf(item.nonce),
+    yParity: quantityOf(item.yParity),
+    r: quantityOf(item.r),
+    s: quantityOf(item.s),
+  };
 }
 
 export function logJson(log: Log): Json {

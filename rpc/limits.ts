@@ -14,8 +14,8 @@ export const rpcLimits = {
   replyBytes: 10 * MiB,
   /** Nesting of a JSON body; the deepest standard request has about 8 levels. */
   jsonDepth: 64,
-  /** Requests of one batch (ethers batches up to 100 but splits on refusal; wallets send under 20). */
-  batchItems: 50,
+  /** Requests of one batch, as go-ethereum: viem sends up to 1,000 and ethers up to 100, and neither splits on refusal. */
+  batchItems: 1_000,
   /** Characters of a JSON-RPC id, so that echoing it stays cheap. */
   idCharacters: 256,
   /** Characters of a URL. */
@@ -72,6 +72,8 @@ export const rpcLimits = {
   overrideAccounts: 256,
   overrideSlots: 4_096,
   accessListItems: 1_024,
+  /** Authorizations of one message: each costs a signature recovery. */
+  authorizations: 64,
   /** Blocks of one eth_simulateV1 as given (the chain bounds them with their gaps), and what one of them may hold. */
   simulatedBlocks: 1_024,
   simulatedCalls: 5_000,

@@ -59,8 +59,9 @@ export function small(value: unknown, where: string): number {
   return Number(big);
 }
 
-/** A count that clients send as QUANTITY or as a plain JSON number (eth_feeHistory). */
+/** A count that clients send as QUANTITY, as a plain JSON number or as one in a string (eth_feeHistory, as go-ethereum). */
 export function count(value: unknown, where: string): number {
+  if (typeof value === 'string' && /^[0-9]{1,15}$/.test(value)) return Number(value);
   if (typeof value === 'number') {
     if (!Number.isSafeInteger(value) || value < 0) throw bad(where, 'expected a whole number from 0');
     return value;

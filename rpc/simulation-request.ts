@@ -88,6 +88,9 @@ function states(value: unknown, where: string, limits: RpcLimits): Readonly<Reco
 function simulationCall(wanted: JsonObject, where: string, chainId: bigint, limits: RpcLimits): SimulationCall {
   const { maxFeePerBlobGas, blobVersionedHashes, ...plain } = wanted;
   const request = callRequest(plain, where, chainId, limits);
+  if (request.authorizationList !== undefined) {
+    throw invalidParams(`invalid ${where}.authorizationList: not supported in simulated blocks`);
+  }
   if (absent(blobVersionedHashes)) return request;
   const at = `${where}.blobVersionedHashes`;
   const hashes: Hash[] = list(blobVersionedHashes, at, limits.simulatedBlobs).map((item, i) =>

@@ -57,7 +57,7 @@ const COVERED: readonly (readonly [number, string, readonly (readonly [string, s
   [20, 'block from the future', [['consensus/core', 'a block from the future or from long ago is untimely']]],
   [21, 'deep, long, poisoned JSON', [['rpc/json-rpc', 'text that is not JSON, too deep, or with a poisoned']]],
   [22, 'ids that collide', [['rpc/json-rpc', 'ids that could collide are refused']]],
-  [23, 'batch of 51 or none', [['rpc/json-rpc', 'batches keep their order, skip notifications and have a limit']]],
+  [23, 'batch of 1,001 or none', [['rpc/json-rpc', 'batches keep their order, skip notifications and have a limit']]],
   [24, 'logs of everything', [['bad-input', 'a range of logs above the limit is -32602 and names the limit']]],
   [
     25,

@@ -84,7 +84,9 @@ export const stateMethods: MethodTable = {
       const account = address(required(params, 0), argument(0));
       const keys = list(required(params, 1), argument(1), chain.limits.proofSlots);
       const slots = keys.map((key, i) => slot(key, `argument 1[${i}]`));
-      const number = await resolveNumber(chain, blockId(params[2], argument(2)));
+      const id = blockId(params[2], argument(2));
+      // The head by its tag is the head when the proof is made: a block may come while it waits.
+      const number = id.kind === 'head' ? 'head' : await resolveNumber(chain, id);
       const proof = unwrap(await chain.proof(account, slots, number));
       return {
         address: proof.address,

@@ -2,11 +2,11 @@
 
 import { toHex } from '../../base/bytes.ts';
 import { FaultError, fault, unwrap } from '../../base/fault.ts';
-import type { BlockRecord, Hash } from '../../chain/api.ts';
+import type { BlockRecord, CallRequest, Hash } from '../../chain/api.ts';
 import { blockId, findBlock } from '../block-id.ts';
 import { callRequest, inputOf } from '../call-request.ts';
 import { invalidParams, refused } from '../errors.ts';
-import { minedJson, pendingJson, placed, quantityOf, receiptJson } from '../format.ts';
+import { authorizationJson, minedJson, pendingJson, placed, quantityOf, receiptJson } from '../format.ts';
 import { absent, address, argument, data, hash, object, quantity, required, small } from '../params.ts';
 import type { WalletTransaction } from '../ports.ts';
 import type { MethodContext, MethodTable } from './method.ts';
@@ -44,7 +44,7 @@ async function fill(context: MethodContext, value: unknown): Promise<Readonly<Re
   const maxFee = request.maxFeePerGas ?? tip + 2n * chain.nextBaseFee();
   const gas = request.gas ?? unwrap(await chain.estimateGas(request, chain.head().header.number));
   const filled: Record<string, unknown> = {
-    type: request.gasPrice === undefined ? '0x2' : '0x0',
+    type: quantityOf(typeOf(request)),
     from: request.from,
     to: request.to ?? null,
     chainId: quantityOf(chain.chainId),
@@ -53,13 +53,26 @@ async function fill(context: MethodContext, value: unknown): Promise<Readonly<Re
     value: quantityOf(request.value ?? 0n),
     input: toHex(request.data ?? new Uint8Array(0)),
   };
-  if (request.gasPrice !== undefined) return { ...filled, gasPrice: quantityOf(request.gasPrice) };
+  if (request.gasPrice !== undefined) {
+    const { accessList } = request;
+    return { ...filled, gasPrice: quantityOf(request.gasPrice), ...(accessList === undefined ? {} : { accessList }) };
+  }
   return {
     ...filled,
     maxFeePerGas: quantityOf(maxFee),
     maxPriorityFeePerGas: quantityOf(tip),
     accessList: request.accessList ?? [],
+    ...(request.authorizationList === undefined
+      ? {}
+      : { authorizationList: request.authorizationList.map(authorizationJson) }),
   };
+}
+
+/** The least type that can carry what the message says. */
+function typeOf({ gasPrice, accessList, authorizationList }: CallRequest): number {
+  if (authorizationList === undefined) return gasPrice === undefined ? 2 : accessList === undefined ? 0 : 1;
+  if (gasPrice === undefined) return 4;
+  throw invalidParams('invalid argument 0.gasPrice: a transaction with an authorizationList has maxFeePerGas');
 }
 
 function walletTransaction(value: unknown, addresses: readonly string[]): WalletTransaction {

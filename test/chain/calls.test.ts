@@ -8,7 +8,7 @@ import { unwrap } from '../../base/fault.ts';
 import { ONE_POL } from '../../base/units.ts';
 import type { Address, SystemHooks, TraceStep } from '../../chain/api.ts';
 import { decodeRlp } from '../../chain/rlp.ts';
-import { alice, bob, mine, NO_SYSTEM, signed, testChain } from './support.ts';
+import { alice, bob, build, certificateOf, mine, NO_SYSTEM, signed, testChain } from './support.ts';
 
 const COUNTER: Address = '0x00000000000000000000000000000000000c0de1';
 const REVERTER: Address = '0x00000000000000000000000000000000000c0de2';
@@ -165,6 +165,18 @@ test('a proof of an account and a slot verifies against the head state root', as
   const word = await provenValue(proof.storageHash, fromHex(slot), proof.storageProof[0]?.proof ?? []);
   t.deepEqual(decodeRlp(word), Uint8Array.of(42));
   t.false((await chain.proof(COUNTER, [], 0)).ok);
+});
+
+test('a proof of the head is of the head when it is made, though a block comes before', async (t) => {
+  const { chain, dispose } = await testChain({ system });
+  t.teardown(dispose);
+  const candidate = await build(chain, [signed(alice, 0, { to: COUNTER, gas: 60_000n })]);
+  const committed = chain.commit(candidate, certificateOf(1));
+  const [named, numbered] = await Promise.all([chain.proof(COUNTER, [], 'head'), chain.proof(COUNTER, [], 0)]);
+  await committed;
+  t.false(numbered.ok);
+  await provenValue(chain.head().header.stateRoot, fromHex(COUNTER), unwrap(named).accountProof);
+  t.is(chain.head().header.number, 1);
 });
 
 /** Value the library's verifier finds at a key, or a throw when the proof does not hold. */

@@ -88,7 +88,7 @@ const JSON_CASES: readonly HostileCase[] = [
   },
   {
     number: 23,
-    what: 'a batch of 51, and an empty one, are refused',
+    what: 'a batch of 1,001, and an empty one, are refused',
     async run(target) {
       await isRefused(
         target,

@@ -3,6 +3,7 @@
 import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import test from 'ava';
+import { success } from '../../base/fault.ts';
 import { serve } from './fixture.ts';
 
 const BODY = '{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[]}';
@@ -116,6 +117,18 @@ test('what is no plain request is refused as node:http refuses it', async (t) =>
   bytes.socket.write(Buffer.concat([Buffer.from(request('xx').slice(0, -2)), Buffer.from([0xff, 0xfe])]));
   t.regex(await bytes.answers(1), /-32700/);
   bytes.socket.destroy();
+});
+
+test('an answer may take longer than headers may', async (t) => {
+  const submitTransaction = async () => success(`0x${'12'.repeat(32)}` as const);
+  const { port } = (await serve(t, { ports: { submitTransaction }, limits: { headersMs: 200 } })).server;
+  const { write, answers, socket } = await client(port);
+  const method = 'eth_sendRawTransactionSync';
+  write(request(JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: ['0x01', 1_000] })));
+  const text = await answers(1);
+  t.true(isDirect(text));
+  t.regex(text, /"code":-32002/);
+  socket.destroy();
 });
 
 test('closing the server ends idle connections and lets a running answer out', async (t) => {

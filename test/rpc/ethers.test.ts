@@ -74,3 +74,13 @@ test('a WebSocket subscriber hears of new blocks', async (t) => {
   while (waiting) await (await wallet.sendTransaction({ to: account(62).address, value: 1n })).wait();
   t.true((await heard) > 0);
 });
+
+test('a hundred reads at once travel as one batch', async (t) => {
+  const fixture = await serveLive(t);
+  const { provider } = open(t, fixture);
+  const funded = fixture.accounts[0]?.address ?? '';
+  const balances = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => provider?.getBalance(i === 99 ? funded : account(100 + i).address)),
+  );
+  t.deepEqual(balances, [...Array<bigint>(99).fill(0n), parseEther('1000')]);
+});

@@ -103,10 +103,10 @@ test('batches keep their order, skip notifications and have a limit', async (t) 
   t.is(answers[1]?.error?.code, -32601);
   const full = await post(
     url,
-    Array.from({ length: 50 }, (_, id) => ({ ...chainId, id })),
+    Array.from({ length: 1_000 }, (_, id) => ({ ...chainId, id })),
   );
-  t.is((full.json as unknown[]).length, 50);
-  for (const body of [[], Array.from({ length: 51 }, (_, id) => ({ ...chainId, id }))]) {
+  t.is((full.json as unknown[]).length, 1_000);
+  for (const body of [[], Array.from({ length: 1_001 }, (_, id) => ({ ...chainId, id }))]) {
     t.is(((await post(url, body)).json as RpcAnswer).error?.code, -32600);
   }
   const silent = await post(url, [note, note]);

@@ -12,6 +12,7 @@ import {
   parseEther,
   webSocket,
 } from 'viem';
+import { privateKeyToAccount } from 'viem/accounts';
 import { clients } from './viem-clients.ts';
 import { type LiveFixture, account, serveLive } from './live-chain.ts';
 import { call } from './fixture.ts';
@@ -34,6 +35,21 @@ async function deployed(fixture: LiveFixture) {
   const hash = await all.wallet.deployContract({ abi, bytecode });
   const receipt = await all.reader.waitForTransactionReceipt({ hash });
   return { ...all, address: receipt.contractAddress as Hex, receipt };
+}
+
+type Tuple = Readonly<{ chainId: number; address: Hex; r: Hex; s: Hex; yParity?: number | undefined }>;
+
+/** A signed authorization as JSON-RPC writes it, but for its nonce. */
+function hexed({ chainId, address, r, s, yParity }: Tuple): Readonly<Record<string, string>> {
+  const quantity = (value: bigint): string => `0x${value.toString(16)}`;
+  const parity = quantity(BigInt(yParity ?? 0));
+  return {
+    chainId: quantity(BigInt(chainId)),
+    address,
+    r: quantity(BigInt(r)),
+    s: quantity(BigInt(s)),
+    yParity: parity,
+  };
 }
 
 test('a transfer is signed, sent, mined and found again', async (t) => {
@@ -67,6 +83,37 @@ test('legacy, access list and fee market transactions are all taken', async (t) 
     t.is(receipt.type, type);
   }
   t.is(await reader.getBalance({ address: to }), 3n);
+});
+
+test('an account takes the code of a contract: call, estimate, fill and transaction agree (EIP-7702)', async (t) => {
+  const fixture = await serveLive(t);
+  const { reader, wallet, address, signer } = await deployed(fixture);
+  const data = encodeFunctionData({ abi, functionName: 'raise', args: [3n] });
+  const count = encodeFunctionData({ abi, functionName: 'count' });
+  const other = privateKeyToAccount(fixture.accounts[1]?.secret as Hex);
+  const [nonceOf, chainId] = [await reader.getTransactionCount({ address: other.address }), 504_101];
+  const sponsored = await other.signAuthorization({ contractAddress: address, chainId, nonce: nonceOf });
+  // As a message of another account, before anything is sent.
+  const seen = await reader.call({ account: signer, to: other.address, data: count, authorizationList: [sponsored] });
+  t.is(seen.data, `0x${'00'.repeat(32)}`);
+  t.is((await reader.call({ account: signer, to: other.address, data: count })).data, undefined);
+  const own = await wallet.signAuthorization({ contractAddress: address, executor: 'self' });
+  const hash = await wallet.sendTransaction({ to: signer.address, data, authorizationList: [own, sponsored] });
+  const receipt = await reader.waitForTransactionReceipt({ hash });
+  t.like(receipt, { status: 'success', type: 'eip7702' });
+  const { gas, authorizationList } = await reader.getTransaction({ hash });
+  t.is(authorizationList?.length, 2);
+  // Both exist, so each gives 12,500 back, of which a fifth of the whole may count.
+  t.true(gas >= receipt.gasUsed && gas < 2n * receipt.gasUsed, `${gas} for ${receipt.gasUsed}`);
+  for (const delegate of [signer.address, other.address]) {
+    t.is(await reader.getCode({ address: delegate }), `0xef0100${address.slice(2)}`);
+  }
+  t.is(await reader.readContract({ address: signer.address, abi, functionName: 'count' }), 3n);
+  t.is(await reader.readContract({ address: other.address, abi, functionName: 'count' }), 0n);
+  const filled = await call(fixture.url, 'eth_fillTransaction', [
+    { from: signer.address, to: address, data: count, authorizationList: [{ ...hexed(sponsored), nonce: '0x0' }] },
+  ]);
+  t.like((filled.result as { tx: object }).tx, { type: '0x4', to: address });
 });
 
 test('a contract is deployed, called and read; reverts carry their reason', async (t) => {
