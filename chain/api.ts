@@ -221,7 +221,6 @@ export type CallRequest = Readonly<{
   maxFeePerGas?: bigint;
   maxPriorityFeePerGas?: bigint;
   accessList?: readonly AccessListItem[];
-  /** EIP-7702, with `to` set. */
   authorizationList?: readonly Authorization[];
   /** Used for the address of a creation; the account's nonce otherwise. */
   nonce?: number;

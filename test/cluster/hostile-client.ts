@@ -187,7 +187,7 @@ const FLOOD_CASES: readonly HostileCase[] = [
       const start = systemClock.monotonic();
       // The whole block, over and over: answers pile up behind a reader that is paused.
       socket.pause();
-      const body = `[${Array(rpcLimits.batchItems)
+      const body = `[${Array(50)
         .fill(words('eth_getCode', [LEARNING_ROUNDS_ADDRESS, 'latest']))
         .join()}]`;
       for (let i = 0; i < 200 && socket.readyState === WebSocket.OPEN; i++) {
