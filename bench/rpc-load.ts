@@ -6,7 +6,6 @@ import { type Hex, toHex, utf8 } from '../base/bytes.ts';
 import { keccak256 } from '../base/hash.ts';
 import { addressOfSecret } from '../base/keys.ts';
 import { signTransaction } from '../node/wallet.ts';
-import { rpcTo } from './rpc-peers.ts';
 
 const BATCH = 50;
 const GWEI = 10n ** 9n;
@@ -99,10 +98,6 @@ export async function transactionsPerSecond(url: string, load: Load): Promise<nu
   return (total / (performance.now() - start)) * 1_000;
 }
 
-export async function waitFor(url: string, hash: Hex): Promise<void> {
-  await awaitReceipts(url, [{ raw: '0x', hash }], performance.now() + PATIENCE_MS);
-}
-
 export type Reads = Readonly<{ perSecond: number; p99Ms: number }>;
 
 /** eth_getBalance over so many open connections for so long, one request on each at a time. */
@@ -153,8 +148,4 @@ export async function balanceReads(
     perSecond: (latencies.length / elapsed) * 1_000,
     p99Ms: latencies[Math.floor(latencies.length * 0.99)] ?? 0,
   };
-}
-
-export async function nonceOf(url: string, address: Hex): Promise<number> {
-  return Number(await rpcTo(url)('eth_getTransactionCount', [address, 'latest']));
 }

@@ -10,7 +10,16 @@ import { concat, fromHex, type Hex, toHex, u256be } from '../base/bytes.ts';
 import { keccak256 } from '../base/hash.ts';
 import { createdAddress } from '../chain/transaction.ts';
 import { measureImport } from './import.ts';
-import { balanceReads, makeLoad, makeSenders, nonceOf, sign, transactionsPerSecond, waitFor } from './rpc-load.ts';
+import {
+  balanceReads,
+  type Load,
+  makeLoad,
+  makeSenders,
+  type Payload,
+  type Signed,
+  sign,
+  transactionsPerSecond,
+} from './rpc-load.ts';
 import { freshFolder, type Network, startAnvil, startHardhat, startOurs } from './rpc-peers.ts';
 import { round2 } from './timing.ts';
 
@@ -19,6 +28,8 @@ const SENDERS = 10;
 /** Enough for several blocks: of a shorter run, up to a second is waiting for the first block to start. */
 const TRANSFERS = setting('RPC_TRANSFERS', 6_000);
 const TOKENS = setting('RPC_TOKENS', 6_000);
+/** Sent to every node first: machine code is made of what runs often, and half of the first thousand would be waiting for it. */
+const WARM_UP = 2_000;
 const AUTHORITIES = 4;
 const READ_MS = 5_000;
 const CONNECTIONS = 32;
@@ -42,7 +53,7 @@ function setting(name: string, otherwise: number): number {
   return Number.isSafeInteger(value) && value > 0 ? value : otherwise;
 }
 
-export function tokenCode(holders: readonly Hex[]): Uint8Array {
+function tokenCode(holders: readonly Hex[]): Uint8Array {
   const solc = createRequire(import.meta.url)('solc') as { compile(input: string): string };
   const settings = {
     evmVersion: 'cancun',
@@ -75,58 +86,52 @@ function chainBytes(folder: string): number {
 
 type Figures = Readonly<{ transfers: number; tokens: number; reads: number; p99Ms: number; bytesPerTransfer: number }>;
 
-export async function measure(network: Network, readMs: number): Promise<Figures> {
-  const { url } = network;
+/** What every node is sent, signed once. */
+type Loads = Readonly<{ create: Signed; warmUp: Load; transfers: Load; tokens: Load }>;
+
+function signLoads(): Loads {
   const senders = makeSenders(SENDERS);
   const chainId = BigInt(CHAIN_ID);
-  // The first sender's first transaction makes the token; its address is the same on every node.
   const holders = senders.map(({ address }) => address);
   const first = senders[0] as (typeof senders)[number];
+  // The first sender's first transaction makes the token; its address is the same on every node.
   const create = sign(chainId, first, 0, { to: null, value: 0n, data: tokenCode(holders), gas: 3_000_000n });
-  const warmUp = makeLoad(chainId, senders, [1, ...Array<number>(SENDERS - 1).fill(0)], 20 * SENDERS, (i) => ({
-    to: receiver(i),
-    value: 1n,
-    data: new Uint8Array(0),
-    gas: 21_000n,
-  }));
-  await transactionsPerSecond(url, [[create]]);
-  await waitFor(url, create.hash);
-  await transactionsPerSecond(url, warmUp);
-  const nonces = await Promise.all(holders.map((holder) => nonceOf(url, holder)));
-  const plain = makeLoad(chainId, senders, nonces, TRANSFERS, (i) => ({
-    to: receiver(i),
-    value: 1n,
-    data: new Uint8Array(0),
-    gas: 21_000n,
-  }));
-  const isOurs = network.name.startsWith('pol-node');
-  const before = isOurs ? chainBytes(network.folder) : 0;
-  const transfers = await transactionsPerSecond(url, plain);
-  const bytesPerTransfer = isOurs ? (chainBytes(network.folder) - before) / TRANSFERS : 0;
   const token = createdAddress(fromHex(first.address), 0);
   const selector = keccak256(Buffer.from('transfer(address,uint256)')).subarray(0, 4);
-  const after = nonces.map((nonce) => nonce + Math.floor(TRANSFERS / SENDERS));
-  const moves = makeLoad(chainId, senders, after, TOKENS, (i) => ({
-    to: token,
-    value: 0n,
-    data: concat(selector, u256be(BigInt(receiver(i))), u256be(1n)),
-    gas: 100_000n,
-  }));
-  const tokens = await transactionsPerSecond(url, moves);
-  const reads = await balanceReads(
-    url,
-    Array.from({ length: 500 }, (_, i) => receiver(i)),
-    CONNECTIONS,
-    readMs,
-  );
+  const pay = (i: number) => ({ to: receiver(i), value: 1n, data: new Uint8Array(0), gas: 21_000n });
+  const move = (i: number) => {
+    const data = concat(selector, u256be(BigInt(receiver(i))), u256be(1n));
+    return { to: token, value: 0n, data, gas: 100_000n };
+  };
+  const nonces: number[] = senders.map((_, i) => (i === 0 ? 1 : 0));
+  const load = (count: number, payload: (index: number) => Payload): Load => {
+    const made = makeLoad(chainId, senders, nonces, count, payload);
+    made.forEach((list, i) => {
+      nonces[i] = (nonces[i] ?? 0) + list.length;
+    });
+    return made;
+  };
+  return { create, warmUp: load(WARM_UP, pay), transfers: load(TRANSFERS, pay), tokens: load(TOKENS, move) };
+}
+
+async function measure({ url, name, folder }: Network, loads: Loads, readMs: number): Promise<Figures> {
+  await transactionsPerSecond(url, [[loads.create]]);
+  await transactionsPerSecond(url, loads.warmUp);
+  const isOurs = name.startsWith('pol-node');
+  const before = isOurs ? chainBytes(folder) : 0;
+  const transfers = await transactionsPerSecond(url, loads.transfers);
+  const bytesPerTransfer = isOurs ? (chainBytes(folder) - before) / TRANSFERS : 0;
+  const tokens = await transactionsPerSecond(url, loads.tokens);
+  const addresses = Array.from({ length: 500 }, (_, i) => receiver(i));
+  const reads = await balanceReads(url, addresses, CONNECTIONS, readMs);
   return { transfers, tokens, reads: reads.perSecond, p99Ms: reads.p99Ms, bytesPerTransfer };
 }
 
-async function run(start: Promise<Network | null>, readMs: number): Promise<Figures | null> {
+async function run(start: Promise<Network | null>, loads: Loads, readMs: number): Promise<Figures | null> {
   const network = await start;
   if (network === null) return null;
   try {
-    const figures = await measure(network, readMs);
+    const figures = await measure(network, loads, readMs);
     const shown = Object.entries(figures).map(([name, value]) => `${name} ${round2(value)}`);
     console.log(`${network.name}: ${shown.join(', ')}; load of the machine ${round2(loadavg()[0] ?? 0)}`);
     return figures;
@@ -142,13 +147,14 @@ export async function main(): Promise<void> {
   const base = await mkdtemp(join(tmpdir(), 'pol-rpc-bench-'));
   const funded = makeSenders(SENDERS).map(({ address }) => address);
   try {
+    const loads = signLoads();
     const only = process.env['RPC_ONLY'];
-    const ours = await run(startOurs(freshFolder(base, 'ours'), CHAIN_ID, funded), READ_MS);
+    const ours = await run(startOurs(freshFolder(base, 'ours'), CHAIN_ID, funded), loads, READ_MS);
     if (only === 'ours') return;
-    const anvil = await run(startAnvil(freshFolder(base, 'anvil'), CHAIN_ID, funded), READ_MS);
-    const hardhat = await run(startHardhat(CHAIN_ID, funded), READ_MS);
+    const anvil = await run(startAnvil(freshFolder(base, 'anvil'), CHAIN_ID, funded), loads, READ_MS);
+    const hardhat = await run(startHardhat(CHAIN_ID, funded), loads, READ_MS);
     if (anvil === null || hardhat === null) console.log('a peer is missing: node scripts/fetch-peers.mjs');
-    const several = await run(startOurs(freshFolder(base, 'several'), CHAIN_ID, funded, AUTHORITIES), READ_MS);
+    const several = await run(startOurs(freshFolder(base, 'several'), CHAIN_ID, funded, AUTHORITIES), loads, READ_MS);
     const { importMs500, importCpuMs500 } = await measureImport();
     console.log(
       JSON.stringify({

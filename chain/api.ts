@@ -198,7 +198,6 @@ export type StateView = Readonly<{
   storage(address: Address, slot: Hash): Promise<Hash>;
 }>;
 
-/** eth_getProof (EIP-1186), at the head only. */
 export type AccountProof = Readonly<{
   address: Address;
   balance: bigint;
@@ -377,7 +376,7 @@ export type Chain = Readonly<{
 
   /** Post-state of a block; Fault `stateUnavailable` outside the kept window. */
   state(number: BlockNumber): Result<StateView>;
-  /** Of the head, also by its number: Fault `stateUnavailable` otherwise. */
+  /** EIP-1186 of the head, also by its number: Fault `stateUnavailable` otherwise. */
   proof(address: Address, slots: readonly Hash[], number: BlockNumber | 'head'): Promise<Result<AccountProof>>;
   /** Runs a message on a private overlay of the block's post-state. Fault for a request that cannot start (funds, window). */
   call(
