@@ -425,7 +425,7 @@ export type PoolContent = ReadonlyMap<Address, readonly Transaction[]>;
 /** Transactions waiting for a block. Synchronous. Fault messages use geth's words, which wallets classify by. */
 export type TransactionPool = Readonly<{
   /** Checks and admits EIP-2718 bytes. `nowMs` starts the transaction's time to live. */
-  add(raw: Uint8Array, nowMs: number): Result<Hash>;
+  add(raw: Uint8Array, nowMs: number, senderOf?: (hash: Hash) => Address | undefined): Result<Hash>;
   get(hash: Hash): Transaction | null;
   /** Next nonce counting executable pool transactions. */
   pendingNonce(address: Address): number;

@@ -111,7 +111,8 @@ class Pool {
     this.#limits = limits;
   }
 
-  add(raw: Uint8Array, nowMs: number): Result<Hash> {
+  /** `senderOf` tells what a trusted thread has recovered already. */
+  add(raw: Uint8Array, nowMs: number, senderOf?: (hash: Hash) => Address | undefined): Result<Hash> {
     const limit = this.#limits.transactionBytes;
     if (raw.length > limit) {
       return fault('oversized', `oversized data: transaction size ${raw.length}, limit ${limit}`, {
@@ -123,7 +124,7 @@ class Pool {
     // Looked for before anything is decoded: peers bring most transactions more than once.
     const hash = keccakHex(raw);
     if (this.#byHash.has(hash)) return fault('alreadyKnown', 'already known', { hash });
-    const decoded = decodeTransaction(raw, { hash });
+    const decoded = decodeTransaction(raw, { hash, from: senderOf?.(hash) });
     if (!decoded.ok) return decoded;
     const transaction = decoded.value;
     const account = this.#state.account(transaction.from) ?? EMPTY_ACCOUNT;
@@ -366,7 +367,7 @@ class Pool {
 export function createPool(chainId: bigint, state: PoolState, limits: ChainLimits): OwnedPool {
   const pool = new Pool(chainId, state, limits);
   return {
-    add: (raw, nowMs) => pool.add(raw, nowMs),
+    add: (raw, nowMs, senderOf) => pool.add(raw, nowMs, senderOf),
     get: (hash) => pool.get(hash),
     pendingNonce: (address) => pool.pendingNonce(address),
     content: () => pool.content(),

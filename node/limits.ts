@@ -51,6 +51,11 @@ export const TWIN_WATCH_MS = 4_000;
 export const GOSSIP_WAIT_MS = 20;
 export const GOSSIP_BATCH_BYTES = 64 << 10;
 export const GOSSIP_BATCH_TRANSACTIONS = 1_024;
+/** Transactions a batch must have to be worth a turn to the recovery thread, batches that may wait for it, and senders it has
+ * found that nobody has asked for. */
+export const RECOVERY_LEAST = 8;
+export const RECOVERY_BATCHES = 64;
+export const RECOVERY_SENDERS = 16_384;
 /** Blocks asked of a peer in one request. */
 export const SYNC_BLOCKS = 256;
 /** Bytes of one answer to a request for blocks. */

@@ -33,6 +33,7 @@ import { type NetworkDefinition, networkDefinition } from './network-definition.
 import { isCaughtUp } from './peer-heights.ts';
 import { createProtocolSender } from './protocol-sender.ts';
 import { type RpcPortsOptions, createRpcPorts } from './rpc-ports.ts';
+import { createSenderRecovery } from './sender-recovery.ts';
 import { systemView } from './system-view.ts';
 import { createTransactionGossip } from './transaction-gossip.ts';
 import { createTwinCheck } from './twin-check.ts';
@@ -238,7 +239,9 @@ async function startParts(
   const peerNode = peers.value;
   closers.push(() => peerNode.stop());
   serveBlocks(peerNode, chain);
-  const gossip = createTransactionGossip(chain, peerNode, clock);
+  const senders = createSenderRecovery(log);
+  closers.push(() => senders.stop());
+  const gossip = createTransactionGossip(chain, peerNode, clock, senders);
   const tellPeers = async (): Promise<void> => {
     peerNode.setStatus(statusOf(chain, config, isAuthority));
     peerNode.setAuthorities(await sets.addresses(chain.head().header.number + 1));
@@ -267,7 +270,7 @@ async function startParts(
   });
   let learning: Learning | null = null;
   const shared = { config, definition, identity, isAuthority, chain, store, peerNode, clock, log };
-  const rpc = await serveApi({ ...shared, driver, learning: () => learning, submit: gossip.submit });
+  const rpc = await serveApi({ ...shared, driver, learning: () => learning, gossip });
   if (!rpc.ok) return rpc;
   closers.push(() => rpc.value.close());
   const started = await driver.start();

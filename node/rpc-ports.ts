@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import express, { type Request, type Response } from 'express';
 import type { Hex } from '../base/bytes.ts';
-import { type Result, fault, success } from '../base/fault.ts';
+import { fault, success } from '../base/fault.ts';
 import type { BlobStore } from '../bridge/blob-store.ts';
 import { walrusRouter } from '../bridge/walrus-http.ts';
 import type { Chain } from '../chain/api.ts';
@@ -18,6 +18,7 @@ import type { Identity } from './identity.ts';
 import type { Learning } from './learning.ts';
 import type { Logger } from './logger.ts';
 import { claimedHeight } from './peer-heights.ts';
+import type { TransactionGossip } from './transaction-gossip.ts';
 import { VERSION } from './version.ts';
 import { signTransaction } from './wallet.ts';
 
@@ -32,7 +33,7 @@ export type RpcPortsOptions = Readonly<{
   /** Null until dataset and model are here. */
   learning: () => Learning | null;
   learningPort: LearningPort;
-  submit: (raw: Uint8Array) => Promise<Result<Hex>>;
+  gossip: TransactionGossip;
   clock: Clock;
   log: Logger;
 }>;
@@ -149,7 +150,8 @@ export function createRpcPorts(options: RpcPortsOptions): RpcPorts {
     get chat() {
       return options.learning()?.chat ?? null;
     },
-    submitTransaction: options.submit,
+    submitTransaction: options.gossip.submit,
+    prepareTransactions: options.gossip.prepare,
     wallet: config.wallet_rpc ? wallet(chain, identity) : null,
     blobs: blobRouter(options.store, log),
     metrics: () => metrics(options),

@@ -43,9 +43,28 @@ export function rpcDispatcher(methods: ReadonlyMap<string, Method>, context: Met
       if (items.length > limits.batchItems) {
         return refusal(`batch of ${items.length} requests, want at most ${limits.batchItems}`);
       }
+      await prepare(items, methods, context);
       return batch(items, limits, (item) => one(item, session, take));
     },
   };
+}
+
+/** Lets methods do at once what their calls in a batch have in common. */
+async function prepare(
+  items: readonly unknown[],
+  methods: ReadonlyMap<string, Method>,
+  context: MethodContext,
+): Promise<void> {
+  const calls = new Map<Method, (readonly unknown[])[]>();
+  for (const item of items) {
+    if (!isObject(item) || typeof item.method !== 'string' || !Array.isArray(item.params)) continue;
+    const method = methods.get(item.method);
+    if (method?.prepare === undefined) continue;
+    const known = calls.get(method);
+    if (known === undefined) calls.set(method, [item.params]);
+    else known.push(item.params);
+  }
+  for (const [method, params] of calls) await method.prepare?.(context, params);
 }
 
 /** Answers of a batch, in order; once the reply is full, the remaining requests are refused unexecuted. */

@@ -244,6 +244,8 @@ export type RpcPorts = Readonly<{
   chat: ChatModel | null;
   /** Adds to the pool and spreads it: the hash, or the pool's refusal. */
   submitTransaction(raw: Uint8Array): Promise<Result<Hex>>;
+  /** Called before several are submitted one after the other: what they have in common is done once. */
+  prepareTransactions?(transactions: readonly Uint8Array[]): Promise<void>;
   /** Null everywhere but on development networks whose API listens on loopback: node/ refuses any other combination. */
   wallet: Wallet | null;
   blobs: BlobRouter | null;

@@ -28,6 +28,8 @@ export type Method = Readonly<{
   summary: string;
   /** Rate units one call takes; 1 when left out. */
   cost?: number;
+  /** Called with the arguments of all its calls in a batch, before they run one by one. It refuses nothing. */
+  prepare?(context: MethodContext, calls: readonly (readonly unknown[])[]): Promise<void> | undefined;
   run(context: MethodContext, params: readonly unknown[], session: Session | null): unknown;
 }>;
 

@@ -1,6 +1,6 @@
 // Owns the methods that read, send and fill transactions. Signing happens only where node/ passed a wallet in.
 
-import { toHex } from '../../base/bytes.ts';
+import { fromHex, isHex, toHex } from '../../base/bytes.ts';
 import { FaultError, fault, unwrap } from '../../base/fault.ts';
 import type { BlockRecord, CallRequest, Hash } from '../../chain/api.ts';
 import { blockId, findBlock } from '../block-id.ts';
@@ -100,6 +100,8 @@ export const transactionMethods: MethodTable = {
     params: 'raw',
     summary: 'Adds a signed transaction to the pool, spreads it, and returns its hash.',
     cost: 5,
+    prepare: ({ ports }, calls) =>
+      ports.prepareTransactions?.(calls.flatMap(([raw]) => (isHex(raw) && raw.length > 2 ? [fromHex(raw)] : []))),
     run: async ({ ports }, params) => unwrap(await ports.submitTransaction(data(required(params, 0), argument(0)))),
   },
   eth_sendRawTransactionSync: {

@@ -7,9 +7,13 @@ import type { Chain } from '../../chain/api.ts';
 import { encodeRlp, type Item } from '../../chain/rlp.ts';
 import type { PeerNode, Receive, Verdict } from '../../net/api.ts';
 import { systemClock } from '../../node/clock.ts';
+import type { Logger } from '../../node/logger.ts';
+import { createSenderRecovery } from '../../node/sender-recovery.ts';
 import { createTransactionGossip, type TransactionGossip } from '../../node/transaction-gossip.ts';
 import { alice, bob, key, signedRaw, testChain } from '../chain/support.ts';
 import { startNetwork, until } from '../net/harness.ts';
+
+const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 type Member = Readonly<{ chain: Chain; node: PeerNode; gossip: TransactionGossip; sent: readonly Uint8Array[] }>;
 
@@ -20,12 +24,14 @@ async function members(t: ExecutionContext, count: number, seed: number): Promis
   for (const node of nodes) {
     const { chain, dispose } = await testChain({});
     t.teardown(dispose);
+    const senders = createSenderRecovery(SILENT);
+    t.teardown(() => senders.stop());
     const sent: Uint8Array[] = [];
     const publish: PeerNode['publish'] = (topic, bytes) => {
       sent.push(bytes);
       return node.publish(topic, bytes);
     };
-    const gossip = createTransactionGossip(chain, { ...node, publish }, systemClock);
+    const gossip = createTransactionGossip(chain, { ...node, publish }, systemClock, senders);
     out.push({ chain, node, gossip, sent });
   }
   return out;
@@ -69,7 +75,10 @@ test('verdicts on messages: what no honest node sends is rejected', async (t) =>
     receive = receiver;
     return () => undefined;
   };
-  createTransactionGossip(chain, { subscribe, peers: () => [], publish: async () => success(0) }, systemClock);
+  const senders = createSenderRecovery(SILENT);
+  t.teardown(() => senders.stop());
+  const alone = { subscribe, peers: () => [], publish: async () => success(0) };
+  createTransactionGossip(chain, alone, systemClock, senders);
   const good = signedRaw(alice, 0, { value: 1n });
   const wrongChain = signedRaw(bob, 0, { chainId: 1 });
   const cases: readonly (readonly [string, Uint8Array, Verdict])[] = [
