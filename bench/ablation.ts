@@ -1,8 +1,10 @@
 // Measures what int8 costs in learning: the engine as it is against the same engine with f32 products, same weights, data
-// and steps, held-out loss on real text. `npm run bench -- ablation [preset ...] [bf16x] [steps=N] [seeds=N] [batch=N] [points=N] [curve=FILE]`;
-// the file gets a line for each of the points of every curve as it is measured.
+// and steps, held-out loss on real text. `npm run bench -- ablation [preset ...] [arms=i8,bf16x,f32] [steps=N] [seeds=N] [batch=N]
+// [points=N] [curve=FILE] [keep=FOLDER]`; the file gets a line for each of the points of every curve as it is measured, and
+// a run that was ended goes on from its last point where it finds its state in the folder.
 
-import { appendFileSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { utf8 } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
 import { unwrap } from '../base/fault.ts';
@@ -23,14 +25,23 @@ import { DEFAULT_VOCAB, trainTokenizer } from '../trainer/tokenizer-training.ts'
 const HELD_OUT_SEQUENCES = 128;
 const PEAK_NANO = 2_000_000;
 const EDITS = [
-  { file: 'run.c', from: '#include "attention.c"', to: '#include "attention.c"\n#include "linear-f32.c"' },
+  { file: 'run.c', from: '#include "linear-bf16.c"', to: '#include "linear-bf16.c"\n#include "linear-f32.c"' },
   { file: 'run.c', from: 'k_linear(ctx, w)', to: 'f_linear(ctx, w)' },
   { file: 'run.c', from: 'k_linear_grad_x(ctx, w)', to: 'f_linear_grad_x(ctx, w)' },
   { file: 'run.c', from: 'k_linear_grad_w(ctx, w)', to: 'f_linear_grad_w(ctx, w)' },
 ];
 
-type Arm = 'i8' | 'bf16x' | 'f32';
-type Plan = Readonly<{ profile: Arm; steps: number; batch: number; every: number; note: (line: string) => void }>;
+const ARMS = ['i8', 'bf16x', 'f32'] as const;
+type Arm = (typeof ARMS)[number];
+type Plan = Readonly<{
+  profile: Arm;
+  steps: number;
+  batch: number;
+  every: number;
+  note: (line: string) => void;
+  /** Where the state stands between runs; null when it is not kept. */
+  kept: string | null;
+}>;
 type Curve = Readonly<{ train: number; heldOut: readonly number[] }>;
 
 export function openText(sequence: number): Dataset {
@@ -45,9 +56,23 @@ export function openText(sequence: number): Dataset {
   return unwrap(openDataset(manifest, bytes));
 }
 
+/** Step count, then the state; whole or not at all. */
+function keep(file: string, step: number, state: Uint8Array): void {
+  writeFileSync(`${file}.new`, Buffer.concat([new Uint8Array(Int32Array.of(step).buffer), state]));
+  renameSync(`${file}.new`, file);
+}
+
+/** Takes up a kept state, where there is one; answers the steps it has taken. */
+function goOn(file: string, state: Uint8Array): number {
+  if (!existsSync(file)) return 0;
+  const bytes = readFileSync(file);
+  state.set(bytes.subarray(4));
+  return bytes.readInt32LE(0);
+}
+
 /** Mean loss of the last tenth of the steps, and held-out losses on the way, the last one at the end; nats a token. */
 async function train(executor: Executor, name: PresetName, data: Dataset, seed: number, plan: Plan): Promise<Curve> {
-  const { profile, steps, batch, every, note } = plan;
+  const { profile, steps, batch, every, note, kept } = plan;
   const config = preset(name, data.manifest.tokenizer.vocab);
   const runner = createStepRunner(executor, config, {
     batch,
@@ -66,7 +91,7 @@ async function train(executor: Executor, name: PresetName, data: Dataset, seed: 
   };
   const heldOut: number[] = [];
   const tail: number[] = [];
-  for (let step = 0; step < steps; step++) {
+  for (let step = kept === null ? 0 : goOn(kept, runner.state); step < steps; step++) {
     const sequences = Array.from({ length: batch }, (_, i) => data.sequence(order.sequenceAt(step * batch + i)));
     const hyper = hyperParameters(schedule, DEFAULT_OPTIMIZER, 0, step);
     const outcome = runner.step({ sequences, seed: roundingSeed(key, 0, step), hyper });
@@ -74,15 +99,47 @@ async function train(executor: Executor, name: PresetName, data: Dataset, seed: 
     if (step >= steps - steps / 10) tail.push(runner.loss());
     if ((step + 1) % every !== 0 && step !== steps - 1) continue;
     heldOut.push(unwrap(await meter.measure(runner.state.subarray(0, runner.parameterBytes))) / 1e6);
+    if (kept !== null) keep(kept, step + 1, runner.state);
     note(`${step + 1} train ${runner.loss().toFixed(4)} held-out ${present(heldOut.at(-1), 'loss').toFixed(4)}`);
   }
   meter.close();
   runner.close();
+  if (kept !== null) rmSync(kept, { force: true });
   return { train: tail.reduce((sum, loss) => sum + loss, 0) / tail.length, heldOut };
 }
 
 const number = (args: readonly string[], key: string, otherwise: number): number =>
   Number(args.find((arg) => arg.startsWith(`${key}=`))?.slice(key.length + 1) ?? otherwise);
+
+const rounded = (x: number): number => Math.round(1e5 * x) / 1e5;
+
+/** bf16x takes part when asked for: what is decided by it is only whether `i8` is harmless. */
+function chosenArms(args: readonly string[]): readonly Arm[] {
+  const asked = args.find((arg) => arg.startsWith('arms='))?.slice(5) ?? 'i8,f32';
+  return ARMS.filter((arm) => asked.split(',').includes(arm));
+}
+
+/** An executor for each arm; the f32 kernels are built for it beside the real ones. */
+async function enginesOf(arms: readonly Arm[]) {
+  const executors = new Map<Arm, Executor>();
+  const use = (executor: Executor | string, some: readonly Arm[]) => {
+    if (typeof executor === 'string') throw new Error(executor);
+    for (const arm of some) if (arms.includes(arm)) executors.set(arm, executor);
+  };
+  use(createNativeExecutor(1), ['i8', 'bf16x']);
+  let remove = () => {};
+  if (arms.includes('f32')) {
+    const source = readFileSync(new URL('../../bench/variants/linear-f32.c', import.meta.url), 'utf8');
+    const variant = await buildVariant('ablation', { edits: EDITS, added: { 'linear-f32.c': source } }, false);
+    use(variant.native.createNativeExecutor(1), ['f32']);
+    remove = () => variant.remove();
+  }
+  const close = async () => {
+    for (const executor of new Set(executors.values())) await executor.close();
+    remove();
+  };
+  return { executors, close };
+}
 
 /** Prints a line a run and the mean difference of held-out loss, i8 minus f32, for each size. The last line is JSON. */
 export async function main(args: readonly string[] = []): Promise<void> {
@@ -91,42 +148,35 @@ export async function main(args: readonly string[] = []): Promise<void> {
   const steps = number(args, 'steps', 400);
   const curve = args.find((arg) => arg.startsWith('curve='))?.slice(6);
   const every = Math.max(1, Math.floor(steps / number(args, 'points', 4)));
+  const folder = args.find((arg) => arg.startsWith('keep='))?.slice(5);
   const plan = { steps, batch: number(args, 'batch', 8), every };
-  const source = readFileSync(new URL('../../bench/variants/linear-f32.c', import.meta.url), 'utf8');
-  const variant = await buildVariant('ablation', { edits: EDITS, added: { 'linear-f32.c': source } }, false);
-  const own = createNativeExecutor(1);
-  const engines = { i8: own, bf16x: own, f32: variant.native.createNativeExecutor(1) };
-  // bf16x takes part when asked for: what is decided by it is only whether `i8` is harmless.
-  const arms: readonly Arm[] = args.includes('bf16x') ? ['i8', 'bf16x', 'f32'] : ['i8', 'f32'];
+  const arms = chosenArms(args);
+  const engines = await enginesOf(arms);
   const results: Record<string, unknown> = {};
   for (const name of names) {
     const data = openText(preset(name, DEFAULT_VOCAB).context);
-    const [differences, exact]: [number[], number[]] = [[], []];
+    const last: Record<Arm, number[]> = { i8: [], bf16x: [], f32: [] };
     for (let seed = 1; seed <= number(args, 'seeds', 3); seed++) {
-      const last = { i8: 0, bf16x: 0, f32: 0 };
       for (const profile of arms) {
-        const executor = engines[profile];
-        if (typeof executor === 'string') throw new Error(executor);
+        const executor = present(engines.executors.get(profile), profile);
         const note = (line: string) => {
           if (curve !== undefined) appendFileSync(curve, `${name} seed ${seed} ${profile} step ${line}\n`);
         };
-        const { train: loss, heldOut } = await train(executor, name, data, seed, { ...plan, profile, note });
-        last[profile] = present(heldOut.at(-1), 'held-out loss');
+        const kept = folder === undefined ? null : join(folder, `${name}-${seed}-${profile}`);
+        const { train: loss, heldOut } = await train(executor, name, data, seed, { ...plan, profile, note, kept });
+        last[profile].push(present(heldOut.at(-1), 'held-out loss'));
         console.log(
           `${name} seed ${seed} ${profile.padEnd(5)} train ${loss.toFixed(4)} held-out ${heldOut.map((x) => x.toFixed(4)).join(' ')}`,
         );
       }
-      differences.push(last.i8 - last.f32);
-      if (arms.includes('bf16x')) exact.push(last.bf16x - last.f32);
     }
-    const mean = differences.reduce((sum, x) => sum + x, 0) / differences.length;
-    const rounded = (x: number) => Math.round(1e5 * x) / 1e5;
-    console.log(
-      `${name}: held-out loss of i8 minus f32: ${differences.map((x) => x.toFixed(4)).join(' ')}, mean ${mean.toFixed(4)}`,
-    );
-    results[name] = { mean: rounded(mean), each: differences.map(rounded), bf16xMinusF32: exact.map(rounded) };
+    const minusF32 = (arm: Arm) => last[arm].map((loss, i) => rounded(loss - (last.f32[i] ?? Number.NaN)));
+    const differences = minusF32('i8');
+    const mean = rounded(differences.reduce((sum, x) => sum + x, 0) / differences.length);
+    if (arms.includes('i8') && arms.includes('f32'))
+      console.log(`${name}: held-out loss of i8 minus f32: ${differences.join(' ')}, mean ${mean}`);
+    results[name] = { mean, each: differences, bf16xMinusF32: minusF32('bf16x'), last };
   }
-  for (const executor of Object.values(engines)) if (typeof executor !== 'string') await executor.close();
-  variant.remove();
+  await engines.close();
   console.log(JSON.stringify({ steps, tokensPerStep: plan.batch * 128, i8MinusF32: results }));
 }

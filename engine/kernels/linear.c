@@ -121,8 +121,9 @@ INLINE void thin_tile(const packed *restrict a, const packed *restrict b, int64_
 }
 
 #if defined(VNNI512)
+#define WHOLE_TILES
 // A whole tile straight from registers to `out`: sums begin at -128 times those of b, which takes the offset of a away.
-INLINE __m512i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, __m512i worst) {
+INLINE vec_i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
   __m512i c[PANEL_A][2];
   for (int v = 0; v < 2; v++) {
     __m512i start = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(_mm512_loadu_si512(sums + 16 * v), 7));
@@ -146,6 +147,45 @@ INLINE __m512i whole_tile(const packed *restrict a, const packed *restrict b, in
       _mm512_storeu_ps(out + i * columns + 16 * v, y);
     }
   return worst;
+}
+INLINE int32_t greatest(vec_i v) { return _mm512_reduce_max_epi32(v); }
+#elif defined(__AVX2__)
+#define WHOLE_TILES
+INLINE vec_i scaled(vec_i c, __m256 scale, float *to, vec_i worst) {
+  __m256 y = _mm256_mul_ps(_mm256_cvtepi32_ps(c), scale);
+  _mm256_storeu_ps(to, y);
+  return _mm256_max_epi32(worst, _mm256_and_si256(_mm256_castps_si256(y), _mm256_set1_epi32(0x7fffffff)));
+}
+
+// The same with 256 bits. A function of its own, and a name for every sum: gcc keeps them in memory otherwise.
+static __attribute__((noinline)) vec_i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
+  vec_i start0 = vzero(), start1 = vzero();
+#if UNSIGNED_A
+  start0 = _mm256_sub_epi32(start0, _mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)sums), 7));
+  start1 = _mm256_sub_epi32(start1, _mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)(sums + 8)), 7));
+#endif
+  vec_i c00 = start0, c01 = start1, c10 = start0, c11 = start1, c20 = start0, c21 = start1, c30 = start0, c31 = start1;
+#define LINE(i, c0, c1) { vec_i left = vpair(a + i * DEPTH); c0 = vdot(c0, left, right0); c1 = vdot(c1, left, right1); }
+  for (int64_t g = 0; g < groups; g++, a += PANEL_A * DEPTH, b += PANEL_B * DEPTH) {
+    vec_i right0 = vload(b), right1 = vload(b + PANEL_B / 2 * DEPTH);
+    LINE(0, c00, c01) LINE(1, c10, c11) LINE(2, c20, c21) LINE(3, c30, c31)
+  }
+#undef LINE
+  __m256 scale0 = _mm256_loadu_ps(sb), scale1 = _mm256_loadu_ps(sb + 8);
+#define LINE(i, c0, c1) { \
+    __m256 own = _mm256_set1_ps(sa[i]); \
+    worst = scaled(c0, _mm256_mul_ps(own, scale0), out + i * columns, worst); \
+    worst = scaled(c1, _mm256_mul_ps(own, scale1), out + i * columns + 8, worst); \
+  }
+  LINE(0, c00, c01) LINE(1, c10, c11) LINE(2, c20, c21) LINE(3, c30, c31)
+#undef LINE
+  return worst;
+}
+INLINE int32_t greatest(vec_i v) {
+  int32_t lane[8], most = 0;
+  vstore(lane, v);
+  for (int i = 0; i < 8; i++) most = lane[i] > most ? lane[i] : most;
+  return most;
 }
 #endif
 
@@ -171,13 +211,13 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
   int64_t block = (256 << 10) / (groups * PANEL_A * DEPTH * (int64_t)sizeof(packed));
   if (block < 4) block = 4;
   int32_t worst = 0;
-#if defined(VNNI512)
-  __m512i widest = _mm512_setzero_si512();
+#if defined(WHOLE_TILES)
+  vec_i widest = vzero();
 #endif
   for (int64_t i0 = s.a_lo; i0 < s.a_hi; i0 += block)
     for (int64_t j = s.b_lo; j < s.b_hi; j++)
       for (int64_t i = i0; i < s.a_hi && i < i0 + block; i++) {
-#if defined(VNNI512)
+#if defined(WHOLE_TILES)
         if (columns >= (j + 1) * PANEL_B && rows >= (i + 1) * PANEL_A) {
           widest = whole_tile(a.values + i * groups * PANEL_A * DEPTH, b.values + j * groups * PANEL_B * DEPTH, groups, a.scales + i * PANEL_A, b.scales + j * PANEL_B, b.sums + j * PANEL_B, out + i * PANEL_A * columns + j * PANEL_B, columns, widest);
           continue;
@@ -210,8 +250,8 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
           }
         }
       }
-#if defined(VNNI512)
-  worst = worst > _mm512_reduce_max_epi32(widest) ? worst : _mm512_reduce_max_epi32(widest);
+#if defined(WHOLE_TILES)
+  worst = worst > greatest(widest) ? worst : greatest(widest);
 #endif
   if (worst >= 0x7f800000) fail(ctx, REASON_NON_FINITE);
 }
