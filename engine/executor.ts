@@ -6,7 +6,7 @@ import { FaultError, fault } from '../base/fault.ts';
 import { createCudaExecutor } from './cuda/cuda-executor.ts';
 import type { Op } from './instruction.ts';
 import { MAX_THREADS } from './limits.ts';
-import { createNativeExecutor } from './native-executor.ts';
+import { createNativeExecutor, nativeLevels } from './native-executor.ts';
 import type { TensorProgram } from './program.ts';
 import { createScalarExecutor } from './scalar-executor.ts';
 import { passesSelfTest } from './self-test.ts';
@@ -97,9 +97,23 @@ async function provenWasm(threads: number, why: string): Promise<Executor> {
   return createWasmExecutor(threads, `${why}; relaxed SIMD failed its self-test`);
 }
 
+/** At the best level whose self-test passes. */
 async function provenNative(threads: number): Promise<Executor | string> {
-  const executor = createNativeExecutor(threads);
-  if (typeof executor === 'string' || passesSelfTest(executor)) return executor;
-  await executor.close();
-  return 'the native library failed its self-test';
+  const failed: string[] = [];
+  for (const level of [...nativeLevels()].reverse()) {
+    const executor = createNativeExecutor(threads, failed.length === 0 ? undefined : level);
+    if (typeof executor === 'string') return executor;
+    if (passesSelfTest(executor)) {
+      const why = failed.length === 0 ? '' : ` (${failed.join(', ')} failed the self-test)`;
+      return { ...executor, description: executor.description + why };
+    }
+    await executor.close();
+    failed.push(level);
+  }
+  return failed.length === 0 ? noNativeReason() : `the native library failed its self-test at ${failed.join(', ')}`;
+}
+
+function noNativeReason(): string {
+  const none = createNativeExecutor(1);
+  return typeof none === 'string' ? none : 'no native level';
 }

@@ -14,7 +14,7 @@ import { lowerProgram } from './lower.ts';
 import type { TensorProgram } from './program.ts';
 
 /** Levels of kernels/native.c, by number. */
-const LEVELS = ['base', 'avx2', 'avx-vnni', 'avx512-vnni'] as const;
+const LEVELS = ['base', 'avx2', 'avx-vnni', 'avx512-vnni', 'amx-int8', 'neon-dot'] as const;
 export type NativeLevel = (typeof LEVELS)[number];
 
 type Library = Readonly<{

@@ -11,7 +11,8 @@ const OUTPUTS = ['y', 'act', 'att', 'dx', 'dw', 'dq'] as const;
 /** Matrix products in all three directions, attention both ways, norm and gating: what differs between processors. */
 function probe(): TensorProgram {
   const b = new ProgramBuilder();
-  const [T, K] = [12, 40];
+  // Beyond a tile of every level: 32 lines, 64 values of depth.
+  const [T, K] = [36, 72];
   const x = b.tensor('x', 'f32', [T, K], 'input');
   const w = b.tensor('w', 'f32', [K, K], 'input');
   const gain = b.tensor('gain', 'f32', [K], 'input');
@@ -24,7 +25,7 @@ function probe(): TensorProgram {
   const stats = b.tensor('stats', 'f32', [T, 4], 'temp');
   const dw = b.tensor('dw', 'f32', [K, K], 'output');
   const [dk, dv] = [b.tensor('dk', 'f32', [T, K], 'temp'), b.tensor('dv', 'f32', [T, K], 'temp')];
-  const attrs = { batch: 2, seq: 6, heads: 2, kvHeads: 2 };
+  const attrs = { batch: 2, seq: 18, heads: 2, kvHeads: 2 };
   b.emit('rmsNorm', [x, gain], [normed, rstd], { eps: 1e-5 });
   b.emit('linear', [normed, w], [y]);
   b.emit('swiglu', [y, x], [act]);

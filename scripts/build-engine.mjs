@@ -75,24 +75,31 @@ async function buildWasm(name, extra) {
   return 'built';
 }
 
-/** Instruction-set levels of the native library on x86-64; elsewhere only the base is built. */
-const X86_LEVELS = {
-  avx2: ['-mavx2', '-mfma'],
-  avx512: [
-    '-mavx2',
-    '-mfma',
-    '-mavx512f',
-    '-mavx512bw',
-    '-mavx512vl',
-    '-mavx512dq',
-    '-mavx512vnni',
-    '-mprefer-vector-width=512',
-  ],
+const AVX2 = ['-mavx2', '-mfma'];
+const AVX512 = [
+  ...AVX2,
+  ...['f', 'bw', 'vl', 'dq', 'vnni'].map((part) => `-mavx512${part}`),
+  '-mprefer-vector-width=512',
+];
+
+/** Levels of native.c beyond the base, by processor; a compiler too old for one builds the others. */
+const LEVELS = {
+  x64: {
+    avx2: AVX2,
+    avx_vnni: [...AVX2, '-mavxvnni'],
+    avx512: AVX512,
+    amx: [...AVX512, '-mamx-tile', '-mamx-int8'],
+  },
+  arm64: { neon_dot: ['-march=armv8.2-a+dotprod'] },
 };
 
-/** VEX-encoded VNNI: of processors without AVX-512. Compilers before 2021 lack it. */
-const AVX_VNNI = ['-mavx2', '-mfma', '-mavxvnni'];
-const VNNI_TWIN = ['-mavx2', '-mfma', '-mavx512vl', '-mavx512vnni', '-DVNNI256_TWIN'];
+/** The same kernels on instructions of twin.h, offered to every processor with AVX2: for their check where they cannot run. */
+const TWINS = {
+  avx2: AVX2,
+  avx_vnni: [...AVX2, '-DTWIN', '-DVNNI256'],
+  avx512: [...AVX2, '-DTWIN', '-DVNNI512'],
+  amx: [...AVX2, '-DTWIN', '-DVNNI512', '-DAMX_TILES'],
+};
 
 function findCompiler() {
   for (const name of process.env.CC ? [process.env.CC] : ['clang', 'cc', 'gcc']) {
@@ -116,9 +123,10 @@ function buildNative() {
   removeStale(file);
   const compiler = process.env.ENGINE_NATIVE === '0' ? null : findCompiler();
   if (compiler === null) return 'skipped: no C compiler found (wasm runs everything)';
-  const levels = process.arch === 'x64' ? X86_LEVELS : {};
+  const twins = process.env.ENGINE_TWINS === '1' && process.arch === 'x64';
+  const levels = twins ? TWINS : (LEVELS[process.arch] ?? {});
   const flags = [...EXACT, '-fPIC', '-fvisibility=default', '-w'];
-  const stamp = stampOf([compiler, flags, levels, AVX_VNNI, process.env.ENGINE_VNNI_TWIN ?? '']);
+  const stamp = stampOf([compiler, flags, levels]);
   if (fresh(file, stamp)) return 'up to date';
   const temporary = join(out, `native.${process.pid}`);
   mkdirSync(temporary, { recursive: true });
@@ -126,34 +134,29 @@ function buildNative() {
     execFileSync(compiler.name, [...flags, ...extra, '-c', join(sources, source), '-o', join(temporary, object)], {
       stdio: 'pipe',
     });
-  const tryCompile = (extra) => {
-    try {
-      compile('run.c', 'avx_vnni.o', [...extra, '-DRUN_NAME=run_avx_vnni']);
-      return true;
-    } catch {
-      return false;
-    }
-  };
+  const made = ['base'];
+  const missing = [];
   try {
     compile('run.c', 'base.o', ['-DRUN_NAME=run_base']);
-    for (const [level, extra] of Object.entries(levels))
-      compile('run.c', `${level}.o`, [...extra, `-DRUN_NAME=run_${level}`]);
-    const made = ['base', ...Object.keys(levels)];
-    const defines = Object.keys(levels).length > 0 ? ['-DHAVE_X86_LEVELS'] : [];
-    // Where VEX is asked for by its twin, the level is built with AVX-512VL and offered: for the check on other processors.
-    const vnni = process.env.ENGINE_VNNI_TWIN === '1' ? VNNI_TWIN : AVX_VNNI;
-    if (process.arch === 'x64' && tryCompile(vnni)) {
-      made.push('avx_vnni');
-      defines.push('-DHAVE_AVX_VNNI', ...(vnni === VNNI_TWIN ? ['-DVNNI256_TWIN'] : []));
+    for (const [level, extra] of Object.entries(levels)) {
+      try {
+        compile('run.c', `${level}.o`, [...extra, `-DRUN_NAME=run_${level}`]);
+        made.push(level);
+      } catch (error) {
+        if (level === 'avx2') throw error;
+        missing.push(level);
+      }
     }
-    compile('native.c', 'native.o', defines);
+    const defines = made.slice(1).map((level) => `-DHAVE_${level.toUpperCase()}`);
+    compile('native.c', 'native.o', twins ? [...defines, '-DTWIN'] : defines);
     compile('leaf-hash.c', 'leaf-hash.o', process.arch === 'x64' ? ['-msha', '-msse4.1'] : []);
     const objects = [...made, 'native', 'leaf-hash'].map((name) => join(temporary, `${name}.o`));
     execFileSync(compiler.name, ['-shared', ...objects, '-lpthread', '-o', join(temporary, 'lib.so')], {
       stdio: 'pipe',
     });
     put(file, readFileSync(join(temporary, 'lib.so')), stamp);
-    return `built with ${compiler.version.split('\n')[0]}`;
+    const without = missing.length > 0 ? `, which knows no ${missing.join(', ')}` : '';
+    return `built with ${compiler.version.split('\n')[0]}${without}`;
   } catch (error) {
     return `skipped: ${compiler.name} failed: ${(String(error.stderr ?? error).match(/error: .*/) ?? ['unknown error'])[0]}`;
   } finally {
@@ -163,7 +166,7 @@ function buildNative() {
 
 mkdirSync(out, { recursive: true });
 // The relaxed kernels may be asked for by their twin: the same with an exact dot product, for hosts that fail the probe.
-const relaxed = process.env.ENGINE_RELAXED_TWIN === '1' ? '-DRELAXED_TWIN' : '-mrelaxed-simd';
+const relaxed = process.env.ENGINE_TWINS === '1' ? '-DRELAXED_TWIN' : '-mrelaxed-simd';
 if (process.env.ENGINE_WASM === '0') console.log('engine: wasm not asked for');
 else {
   console.log(`engine: wasm ${await buildWasm('kernels.wasm', [])}`);

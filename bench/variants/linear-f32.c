@@ -19,21 +19,21 @@ static void f_columns(In src, int64_t depth, int64_t columns, int64_t width, Out
 
 static void f_linear(Context *ctx, const int32_t *w) {
   int64_t T = w[3], K = w[4], N = w[5];
-  f_rows(at(ctx, w[0]), T, K, PANEL_A, left);
+  f_rows(at(ctx, w[0]), T, K, BF16_PANEL_A, left);
   f_columns(at(ctx, w[1]), K, N, PANEL_B, right);
   product_bf16(ctx, left, right, T, K, N, at(ctx, w[2]));
 }
 
 static void f_linear_grad_x(Context *ctx, const int32_t *w) {
   int64_t T = w[4], K = w[5], N = w[6];
-  f_rows(at(ctx, w[0]), T, N, PANEL_A, left);
+  f_rows(at(ctx, w[0]), T, N, BF16_PANEL_A, left);
   f_rows(at(ctx, w[1]), K, N, PANEL_B, right);
   product_bf16(ctx, left, right, T, N, K, at(ctx, w[3]));
 }
 
 static void f_linear_grad_w(Context *ctx, const int32_t *w) {
   int64_t T = w[4], K = w[5], N = w[6];
-  f_columns(at(ctx, w[0]), T, K, PANEL_A, left);
+  f_columns(at(ctx, w[0]), T, K, BF16_PANEL_A, left);
   f_columns(at(ctx, w[1]), T, N, PANEL_B, right);
   product_bf16(ctx, left, right, K, T, N, at(ctx, w[3]));
 }

@@ -12,9 +12,15 @@ typedef int32_t v16i __attribute__((vector_size(64)));
 typedef uint32_t u32_alias __attribute__((may_alias));
 typedef int32_t i32_alias __attribute__((may_alias));
 
-// Which kernels a compilation is for: 512-bit vectors with VNNI, or 256-bit ones with VNNI (VEX). VNNI256_TWIN builds the
-// latter with the AVX-512VL form of its one instruction, so that it can be checked on processors without the VEX form.
-#if defined(__AVXVNNI__) || defined(VNNI256_TWIN)
+// Which kernels a compilation is for: 512-bit vectors with VNNI, the same with AMX tiles for int8 products, or 256-bit
+// vectors with VNNI (VEX). A build with TWIN names one of them and gets its instructions from twin.h, so that it can be
+// checked on processors without them.
+#if defined(TWIN)
+#include "twin.h"
+#elif defined(__AMX_INT8__)
+#define AMX_TILES 1
+#define VNNI512 1
+#elif defined(__AVXVNNI__)
 #define VNNI256 1
 #elif defined(__AVX512VNNI__)
 #define VNNI512 1

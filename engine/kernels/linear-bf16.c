@@ -3,6 +3,12 @@
 
 // Depth of one pass: a panel of each side stays in the near cache. Sums are kept in `out` between passes.
 #define BF16_DEPTH 128
+// Lines of a left panel: those of linear.c, except that tiles are larger than registers hold.
+#if defined(AMX_TILES)
+#define BF16_PANEL_A 8
+#else
+#define BF16_PANEL_A PANEL_A
+#endif
 
 #if defined(VNNI512)
 // B1 on sixteen values.
@@ -113,10 +119,10 @@ INLINE void round_columns_to_panels(Context *ctx, const float *src, int64_t dept
   check_bf16(ctx, most);
 }
 
-// height x PANEL_B of c (+)= a[k][PANEL_A] * b[k][PANEL_B], k ascending.
+// height x PANEL_B of c (+)= a[k][BF16_PANEL_A] * b[k][PANEL_B], k ascending.
 INLINE void bf16_tile(In a, In b, int64_t depth, Out c, int64_t ldc, const int height, int more) {
   const int vecs = PANEL_B / LANES;
-  vec acc[PANEL_A][PANEL_B / LANES];
+  vec acc[BF16_PANEL_A][PANEL_B / LANES];
   for (int m = 0; m < height; m++)
     for (int v = 0; v < vecs; v++) acc[m][v] = more ? *(const vec_mem *)(c + m * ldc + v * LANES) : (vec_mem){0};
   for (int64_t k = 0; k < depth; k++) {
@@ -124,7 +130,7 @@ INLINE void bf16_tile(In a, In b, int64_t depth, Out c, int64_t ldc, const int h
     for (int v = 0; v < vecs; v++) right[v] = *(const vec_mem *)(b + k * PANEL_B + v * LANES);
 #pragma GCC unroll 8
     for (int m = 0; m < height; m++) {
-      float left = a[k * PANEL_A + m];
+      float left = a[k * BF16_PANEL_A + m];
       for (int v = 0; v < vecs; v++) acc[m][v] = fused(right[v], left, acc[m][v]);
     }
   }
@@ -134,37 +140,37 @@ INLINE void bf16_tile(In a, In b, int64_t depth, Out c, int64_t ldc, const int h
 
 // A tile at the edge: all of its depth at once, beside `out`.
 static void bf16_edge(In a, In b, int64_t depth, Out out, int64_t columns, int64_t height, int64_t width) {
-  float c[PANEL_A * PANEL_B];
+  float c[BF16_PANEL_A * PANEL_B];
   if (height == 1) bf16_tile(a, b, depth, c, PANEL_B, 1, 0);
-  else bf16_tile(a, b, depth, c, PANEL_B, PANEL_A, 0);
+  else bf16_tile(a, b, depth, c, PANEL_B, BF16_PANEL_A, 0);
   for (int64_t m = 0; m < height; m++) __builtin_memcpy(out + m * columns, c + m * PANEL_B, width * 4);
 }
 
 // [M2] out[rows][columns] of packed panels.
 static void product_bf16(Context *ctx, const float *a, const float *b, int64_t rows, int64_t depth, int64_t columns, float *out) {
-  Split s = split_panels(ctx, rows, columns);
-  int64_t block = (192 << 10) / (BF16_DEPTH * PANEL_A * 4);
+  Split s = split_panels(ctx, rows, columns, BF16_PANEL_A);
+  int64_t block = (192 << 10) / (BF16_DEPTH * BF16_PANEL_A * 4);
   for (int64_t k = 0; k < depth; k += BF16_DEPTH) {
     int64_t n = depth - k < BF16_DEPTH ? depth - k : BF16_DEPTH;
     for (int64_t i0 = s.a_lo; i0 < s.a_hi; i0 += block)
       for (int64_t j = s.b_lo; j < s.b_hi; j++)
         for (int64_t i = i0; i < s.a_hi && i < i0 + block; i++) {
-          int64_t height = rows - i * PANEL_A, width = columns - j * PANEL_B;
-          const float *left = a + i * PANEL_A * depth, *right = b + j * PANEL_B * depth;
-          float *to = out + i * PANEL_A * columns + j * PANEL_B;
-          if (height >= PANEL_A && width >= PANEL_B) bf16_tile(left + k * PANEL_A, right + k * PANEL_B, n, to, columns, PANEL_A, k > 0);
-          else if (k == 0) bf16_edge(left, right, depth, to, columns, height < PANEL_A ? height : PANEL_A, width < PANEL_B ? width : PANEL_B);
+          int64_t height = rows - i * BF16_PANEL_A, width = columns - j * PANEL_B;
+          const float *left = a + i * BF16_PANEL_A * depth, *right = b + j * PANEL_B * depth;
+          float *to = out + i * BF16_PANEL_A * columns + j * PANEL_B;
+          if (height >= BF16_PANEL_A && width >= PANEL_B) bf16_tile(left + k * BF16_PANEL_A, right + k * PANEL_B, n, to, columns, BF16_PANEL_A, k > 0);
+          else if (k == 0) bf16_edge(left, right, depth, to, columns, height < BF16_PANEL_A ? height : BF16_PANEL_A, width < PANEL_B ? width : PANEL_B);
         }
   }
   int64_t first = s.b_lo * PANEL_B, end = s.b_hi * PANEL_B < columns ? s.b_hi * PANEL_B : columns;
-  for (int64_t r = s.a_lo * PANEL_A; r < rows && r < s.a_hi * PANEL_A; r++) check_finite(ctx, out + r * columns + first, end - first);
+  for (int64_t r = s.a_lo * BF16_PANEL_A; r < rows && r < s.a_hi * BF16_PANEL_A; r++) check_finite(ctx, out + r * columns + first, end - first);
 }
 
 // w: x, w, y, T, K, N, A region, B region, A is packed already
 static void k_linear_bf16(Context *ctx, const int32_t *w) {
   int64_t T = w[3], K = w[4], N = w[5];
   float *a = at(ctx, w[6]), *b = at(ctx, w[7]);
-  if (!w[8]) round_rows_to_panels(ctx, at(ctx, w[0]), T, K, PANEL_A, a);
+  if (!w[8]) round_rows_to_panels(ctx, at(ctx, w[0]), T, K, BF16_PANEL_A, a);
   round_columns_to_panels(ctx, at(ctx, w[1]), K, N, PANEL_B, b);
   barrier(ctx);
   product_bf16(ctx, a, b, T, K, N, at(ctx, w[2]));
@@ -174,7 +180,7 @@ static void k_linear_bf16(Context *ctx, const int32_t *w) {
 static void k_linear_bf16_grad_x(Context *ctx, const int32_t *w) {
   int64_t T = w[3], K = w[4], N = w[5];
   float *a = at(ctx, w[6]), *b = at(ctx, w[7]);
-  round_rows_to_panels(ctx, at(ctx, w[0]), T, N, PANEL_A, a);
+  round_rows_to_panels(ctx, at(ctx, w[0]), T, N, BF16_PANEL_A, a);
   round_rows_to_panels(ctx, at(ctx, w[1]), K, N, PANEL_B, b);
   barrier(ctx);
   product_bf16(ctx, a, b, T, N, K, at(ctx, w[2]));
@@ -184,7 +190,7 @@ static void k_linear_bf16_grad_x(Context *ctx, const int32_t *w) {
 static void k_linear_bf16_grad_w(Context *ctx, const int32_t *w) {
   int64_t T = w[3], K = w[4], N = w[5];
   float *a = at(ctx, w[6]), *b = at(ctx, w[7]);
-  if (!w[8]) round_columns_to_panels(ctx, at(ctx, w[0]), T, K, PANEL_A, a);
+  if (!w[8]) round_columns_to_panels(ctx, at(ctx, w[0]), T, K, BF16_PANEL_A, a);
   round_columns_to_panels(ctx, at(ctx, w[1]), T, N, PANEL_B, b);
   barrier(ctx);
   product_bf16(ctx, a, b, K, T, N, at(ctx, w[2]));

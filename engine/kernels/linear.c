@@ -17,9 +17,7 @@ typedef __m256i vec_i;
 INLINE vec_i vzero(void) { return _mm256_setzero_si256(); }
 INLINE vec_i vload(const packed *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE vec_i vpair(const packed *p) { return _mm256_set1_epi32(*(const i32_alias *)p); }
-#if defined(VNNI256_TWIN)
-INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm256_dpbusd_epi32(acc, a, b); }
-#elif defined(VNNI256)
+#if defined(VNNI256)
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm256_dpbusd_avx_epi32(acc, a, b); }
 #else
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
@@ -55,6 +53,15 @@ INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return wasm_i32x4_relaxed_dot_i
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return wasm_i32x4_add(acc, wasm_i32x4_dot_i16x8(a, b)); }
 #endif
 INLINE void vstore(int32_t *p, vec_i v) { wasm_v128_store(p, v); }
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
+#define VECTORS 2
+typedef int32x4_t vec_i;
+INLINE vec_i vzero(void) { return vdupq_n_s32(0); }
+INLINE vec_i vload(const packed *p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
+INLINE vec_i vpair(const packed *p) { return vld1q_dup_s32((const int32_t *)p); }
+INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return vdotq_s32(acc, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b)); }
+INLINE void vstore(int32_t *p, vec_i v) { vst1q_s32(p, v); }
 #else
 // Any other processor: eight lines in plain vectors.
 #define VECTORS 1
@@ -67,6 +74,60 @@ INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) {
 }
 INLINE void vstore(int32_t *p, vec_i v) { __builtin_memcpy(p, &v, 32); }
 #endif
+
+#if defined(AMX_TILES)
+// Four tiles of sums, two of the left and two of the right operand, all of 16 rows of 64 bytes.
+static void tiles_begin(void) {
+  struct { uint8_t palette, row, reserved[14]; uint16_t row_bytes[16]; uint8_t rows[16]; } shape __attribute__((aligned(64))) = {1};
+  for (int t = 0; t < 8; t++) {
+    shape.row_bytes[t] = 64;
+    shape.rows[t] = 16;
+  }
+  _tile_loadconfig(&shape);
+}
+static void tiles_end(void) { _tile_release(); }
+
+// acc[PANEL_A][PANEL_B] of one panel pair. A word of a right panel holds four values of a line, as tiles want it.
+static void product_tile(const packed *restrict a, const packed *restrict b, int64_t groups, int32_t *restrict acc) {
+  const int64_t row = PANEL_B * DEPTH, half = 16 * TILE_DEPTH;
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int64_t g = 0; g < groups; g += TILE_DEPTH / DEPTH, a += PANEL_A * TILE_DEPTH, b += PANEL_B * TILE_DEPTH) {
+    _tile_loadd(6, b, row);
+    _tile_loadd(7, b + row / 2, row);
+    _tile_loadd(4, a, TILE_DEPTH);
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    _tile_loadd(5, a + half, TILE_DEPTH);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  }
+  _tile_stored(0, acc, PANEL_B * 4);
+  _tile_stored(1, acc + 16, PANEL_B * 4);
+  _tile_stored(2, acc + 16 * PANEL_B, PANEL_B * 4);
+  _tile_stored(3, acc + 16 * PANEL_B + 16, PANEL_B * 4);
+}
+
+// Its first lines alone: what decoding one token needs.
+static void thin_tile(const packed *restrict a, const packed *restrict b, int64_t groups, int32_t *restrict acc) {
+  const int64_t row = PANEL_B * DEPTH;
+  _tile_zero(0);
+  _tile_zero(1);
+  for (int64_t g = 0; g < groups; g += TILE_DEPTH / DEPTH, a += PANEL_A * TILE_DEPTH, b += PANEL_B * TILE_DEPTH) {
+    _tile_loadd(6, b, row);
+    _tile_loadd(7, b + row / 2, row);
+    _tile_loadd(4, a, TILE_DEPTH);
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+  }
+  _tile_stored(0, acc, PANEL_B * 4);
+  _tile_stored(1, acc + 16, PANEL_B * 4);
+}
+#else
+static void tiles_begin(void) {}
+static void tiles_end(void) {}
 
 // acc[PANEL_A][PANEL_B] of one panel pair.
 INLINE void product_tile(const packed *restrict a, const packed *restrict b, int64_t groups, int32_t *restrict acc) {
@@ -120,8 +181,29 @@ INLINE void thin_tile(const packed *restrict a, const packed *restrict b, int64_
   for (int v = 0; v < VECTORS; v++) vstore(acc + v * (PANEL_B / VECTORS), vsum(c[0][v], c[1][v]));
 }
 
+#endif
+
 #if defined(VNNI512)
 #define WHOLE_TILES
+INLINE vec_i scaled(vec_i c, __m512 scale, float *to, vec_i worst) {
+  __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(c), scale);
+  _mm512_storeu_ps(to, y);
+  return _mm512_max_epi32(worst, _mm512_and_si512(_mm512_castps_si512(y), _mm512_set1_epi32(0x7fffffff)));
+}
+INLINE int32_t greatest(vec_i v) { return _mm512_reduce_max_epi32(v); }
+#endif
+
+#if defined(AMX_TILES)
+INLINE vec_i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
+  int32_t acc[PANEL_A * PANEL_B] __attribute__((aligned(64)));
+  __m512 scale[2] = {_mm512_loadu_ps(sb), _mm512_loadu_ps(sb + 16)};
+  (void)sums;
+  product_tile(a, b, groups, acc);
+  for (int i = 0; i < PANEL_A; i++)
+    for (int v = 0; v < 2; v++) worst = scaled(_mm512_loadu_si512(acc + i * PANEL_B + 16 * v), _mm512_mul_ps(_mm512_set1_ps(sa[i]), scale[v]), out + i * columns + 16 * v, worst);
+  return worst;
+}
+#elif defined(VNNI512)
 // A whole tile straight from registers to `out`: sums begin at -128 times those of b, which takes the offset of a away.
 INLINE vec_i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
   __m512i c[PANEL_A][2];
@@ -141,14 +223,9 @@ INLINE vec_i whole_tile(const packed *restrict a, const packed *restrict b, int6
   __m512 scale[2] = {_mm512_loadu_ps(sb), _mm512_loadu_ps(sb + 16)};
 #pragma GCC unroll 8
   for (int i = 0; i < PANEL_A; i++)
-    for (int v = 0; v < 2; v++) {
-      __m512 y = _mm512_mul_ps(_mm512_cvtepi32_ps(c[i][v]), _mm512_mul_ps(_mm512_set1_ps(sa[i]), scale[v]));
-      worst = _mm512_max_epi32(worst, _mm512_and_si512(_mm512_castps_si512(y), _mm512_set1_epi32(0x7fffffff)));
-      _mm512_storeu_ps(out + i * columns + 16 * v, y);
-    }
+    for (int v = 0; v < 2; v++) worst = scaled(c[i][v], _mm512_mul_ps(_mm512_set1_ps(sa[i]), scale[v]), out + i * columns + 16 * v, worst);
   return worst;
 }
-INLINE int32_t greatest(vec_i v) { return _mm512_reduce_max_epi32(v); }
 #elif defined(__AVX2__)
 #define WHOLE_TILES
 INLINE vec_i scaled(vec_i c, __m256 scale, float *to, vec_i worst) {
@@ -195,8 +272,8 @@ typedef struct {
 
 // A thread's panels of a product: by rows where that is about as even as by columns, for the thread then reads these rows
 // again in what follows.
-INLINE Split split_panels(const Context *ctx, int64_t rows, int64_t columns) {
-  int64_t a_panels = (rows + PANEL_A - 1) / PANEL_A, b_panels = (columns + PANEL_B - 1) / PANEL_B, count = ctx->count;
+INLINE Split split_panels(const Context *ctx, int64_t rows, int64_t columns, const int64_t panel_a) {
+  int64_t a_panels = (rows + panel_a - 1) / panel_a, b_panels = (columns + PANEL_B - 1) / PANEL_B, count = ctx->count;
   Split s = {0, a_panels, 0, b_panels};
   int64_t by_rows = (a_panels + count - 1) / count * b_panels, by_columns = (b_panels + count - 1) / count * a_panels;
   if (by_rows <= by_columns + by_columns / 8) share(ctx, a_panels, 1, &s.a_lo, &s.a_hi);
@@ -207,13 +284,14 @@ INLINE Split split_panels(const Context *ctx, int64_t rows, int64_t columns) {
 // [M1] out[rows][columns] = f32(sum) * (scaleA * scaleB).
 static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t depth, int64_t columns, float *out) {
   int64_t groups = groups_of(depth);
-  Split s = split_panels(ctx, rows, columns);
+  Split s = split_panels(ctx, rows, columns, PANEL_A);
   int64_t block = (256 << 10) / (groups * PANEL_A * DEPTH * (int64_t)sizeof(packed));
   if (block < 4) block = 4;
   int32_t worst = 0;
 #if defined(WHOLE_TILES)
   vec_i widest = vzero();
 #endif
+  tiles_begin();
   for (int64_t i0 = s.a_lo; i0 < s.a_hi; i0 += block)
     for (int64_t j = s.b_lo; j < s.b_hi; j++)
       for (int64_t i = i0; i < s.a_hi && i < i0 + block; i++) {
@@ -250,6 +328,7 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
           }
         }
       }
+  tiles_end();
 #if defined(WHOLE_TILES)
   worst = worst > greatest(widest) ? worst : greatest(widest);
 #endif

@@ -11,8 +11,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#ifndef HWCAP_ASIMDDP
+#define HWCAP_ASIMDDP (1 << 20)
+#endif
+#endif
 #if defined(__x86_64__)
 #include <cpuid.h>
+// Of <asm/prctl.h> since Linux 5.16.
+#define ARCH_GET_XCOMP_PERM 0x1022
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#define TILE_DATA 18
 #include <immintrin.h>
 #define SETTLE_FLOATS unsigned saved = _mm_getcsr(); _mm_setcsr(0x1f80)
 #define RESTORE_FLOATS _mm_setcsr(saved)
@@ -24,42 +34,86 @@
 #endif
 
 typedef void Runner(Context *ctx);
-Runner run_base;
-#if defined(HAVE_X86_LEVELS)
-Runner run_avx2, run_avx512;
+Runner run_base, run_avx2, run_avx_vnni, run_avx512, run_amx, run_neon_dot;
+
+enum { LEVEL_BASE = 0, LEVEL_AVX2 = 1, LEVEL_AVX_VNNI = 2, LEVEL_AVX512_VNNI = 3, LEVEL_AMX_INT8 = 4, LEVEL_NEON_DOT = 5 };
+
+// Kernels of a level, 0 where this library was built without them.
+static Runner *runner_of(int32_t level) {
+#if defined(HAVE_AMX)
+  if (level == LEVEL_AMX_INT8) return run_amx;
+#endif
+#if defined(HAVE_AVX512)
+  if (level == LEVEL_AVX512_VNNI) return run_avx512;
+#endif
 #if defined(HAVE_AVX_VNNI)
-Runner run_avx_vnni;
+  if (level == LEVEL_AVX_VNNI) return run_avx_vnni;
 #endif
+#if defined(HAVE_AVX2)
+  if (level == LEVEL_AVX2) return run_avx2;
 #endif
+#if defined(HAVE_NEON_DOT)
+  if (level == LEVEL_NEON_DOT) return run_neon_dot;
+#endif
+  return level == LEVEL_BASE ? run_base : 0;
+}
 
-enum { LEVEL_BASE = 0, LEVEL_AVX2 = 1, LEVEL_AVX_VNNI = 2, LEVEL_AVX512_VNNI = 3 };
+#if defined(__x86_64__)
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
-#if defined(HAVE_X86_LEVELS)
+#if defined(TWIN)
+static int has_avx_vnni(void) { return 1; }
+static int has_avx512(void) { return 1; }
+static int has_amx(void) { return 1; }
+#else
 // AVX-VNNI (VEX): CPUID leaf 7, subleaf 1, EAX bit 4. Not every compiler's cpu_supports knows it.
 static int has_avx_vnni(void) {
-#if defined(VNNI256_TWIN)
-  return __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-#elif defined(HAVE_AVX_VNNI)
   unsigned a, b, c, d;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 4));
+}
+
+static int has_avx512(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni");
+}
+
+// AMX-TILE and AMX-INT8: CPUID leaf 7, EDX bits 24 and 25; the system must keep tiles (XCR0 bits 17 and 18), and Linux
+// wants to be asked before a process uses their data (state component 18).
+static int has_amx(void) {
+#if defined(__linux__)
+  unsigned a, b, c, d, low, high;
+  unsigned long granted = 0;
+  if (!has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d >> 24 & 3) != 3) return 0;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1u << 27))) return 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if ((low >> 17 & 3) != 3) return 0;
+  if (syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) != 0) return 0;
+  return syscall(SYS_arch_prctl, ARCH_GET_XCOMP_PERM, &granted) == 0 && (granted >> TILE_DATA & 1);
 #else
   return 0;
 #endif
 }
 #endif
 
+static int processor_has(int32_t level) {
+  __builtin_cpu_init();
+  if (level == LEVEL_AVX2) return has_avx2();
+  if (level == LEVEL_AVX_VNNI) return has_avx2() && has_avx_vnni();
+  if (level == LEVEL_AVX512_VNNI) return has_avx2() && has_avx512();
+  if (level == LEVEL_AMX_INT8) return has_avx2() && has_amx();
+  return level == LEVEL_BASE;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+static int processor_has(int32_t level) { return level == LEVEL_BASE || (level == LEVEL_NEON_DOT && (getauxval(AT_HWCAP) & HWCAP_ASIMDDP)); }
+#else
+static int processor_has(int32_t level) { return level == LEVEL_BASE; }
+#endif
+
 // The levels this processor has and this library was built with, a bit for each.
 int32_t native_levels(void) {
-  int32_t levels = 1 << LEVEL_BASE;
-#if defined(HAVE_X86_LEVELS)
-  __builtin_cpu_init();
-  int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
-    levels |= 1 << LEVEL_AVX512_VNNI;
-  if (avx2) levels |= 1 << LEVEL_AVX2;
-  if (avx2 && has_avx_vnni()) levels |= 1 << LEVEL_AVX_VNNI;
-#endif
+  int32_t levels = 0;
+  for (int32_t level = LEVEL_BASE; level <= LEVEL_NEON_DOT; level++)
+    if (runner_of(level) && processor_has(level)) levels |= 1 << level;
   return levels;
 }
 
@@ -133,18 +187,6 @@ static void *help(void *argument) {
     if (__atomic_load_n(&s->exit, __ATOMIC_ACQUIRE)) return 0;
     work(helper->pool, helper->index);
   }
-}
-
-static Runner *runner_of(int32_t level) {
-#if defined(HAVE_X86_LEVELS)
-  if (level == LEVEL_AVX512_VNNI) return run_avx512;
-#if defined(HAVE_AVX_VNNI)
-  if (level == LEVEL_AVX_VNNI) return run_avx_vnni;
-#endif
-  if (level == LEVEL_AVX2) return run_avx2;
-#endif
-  (void)level;
-  return run_base;
 }
 
 void pool_destroy(Pool *pool) {

@@ -77,7 +77,7 @@ INLINE void pack_rows512(Context *ctx, const float *src, int64_t rows, int64_t d
       to.scales[line + l] = scale;
       sum[l] = _mm512_setzero_si512();
     }
-    for (int64_t c = 0; c < depth; c += 32) {
+    for (int64_t c = 0; c < groups * DEPTH; c += 32) {
       __m512i quad[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
       __mmask16 mask[2] = {first_lanes(depth - c), first_lanes(depth - c - 16)};
 #pragma GCC unroll 8
@@ -109,34 +109,51 @@ INLINE void amax_columns512(const Columns *c, int64_t c0, int32_t *most) {
   for (int v = 0; v < 4; v++) _mm512_storeu_si512(most + 16 * v, greatest[v]);
 }
 
-// Columns c0 .. c0 + 63 by four vectors; a word holds four values of a column.
-INLINE void quantize_columns512(const Columns *c, int64_t c0, const int width, const int offset, Noise plain, const float *reciprocal, Packed to, int32_t *sums) {
-  Noise512 noise = noise512_of(plain);
-  int64_t groups = groups_of(c->depth), columns = c->columns;
-  const __m512i ones = _mm512_set1_epi8(1), byte = _mm512_set1_epi32(255), flip = _mm512_set1_epi32(offset ? (int32_t)OFFSET_WORD : 0);
-  __mmask16 mask[4];
+// What stays the same while COLUMN_BLOCK columns from c0 are quantized, four vectors of them.
+typedef struct {
+  Noise512 noise;
   __m512 inverse[4];
-  __m512i sum[4];
+  __mmask16 mask[4];
+} Block512;
+
+INLINE Block512 block512_of(const Columns *c, int64_t c0, Noise noise, const float *reciprocal) {
+  Block512 block;
+  block.noise = noise512_of(noise);
   for (int v = 0; v < 4; v++) {
-    mask[v] = first_lanes(columns - c0 - 16 * v);
-    inverse[v] = _mm512_loadu_ps(reciprocal + 16 * v);
-    sum[v] = _mm512_setzero_si512();
+    block.mask[v] = first_lanes(c->columns - c0 - 16 * v);
+    block.inverse[v] = _mm512_loadu_ps(reciprocal + 16 * v);
   }
-  u32_alias *put = (u32_alias *)(to.values + c0 / width * (groups * width * DEPTH)) + c->from / DEPTH * width;
-  for (int64_t g = c->from / DEPTH; g < groups_of(c->to); g++, put += width) {
-    __m512i words[4] = {flip, flip, flip, flip};
+  return block;
+}
+
+// Group g of columns c0 .. c0 + 63; a word holds four values of a column.
+INLINE void group512(const Columns *c, int64_t c0, int64_t g, const Block512 *block, int offset, __m512i words[4]) {
+  const __m512i byte = _mm512_set1_epi32(255);
+  for (int v = 0; v < 4; v++) words[v] = _mm512_set1_epi32(offset ? (int32_t)OFFSET_WORD : 0);
 #pragma GCC unroll 4
-    for (int d = 0; d < DEPTH; d++) {
-      int64_t r = g * DEPTH + d;
-      if (r >= c->depth) break;
-      const float *from = c->src + r * columns + c0;
-      for (int half = 0; half < 2; half++) {
-        __m512 x[2] = {_mm512_maskz_loadu_ps(mask[2 * half], from + 32 * half), _mm512_maskz_loadu_ps(mask[2 * half + 1], from + 32 * half + 16)};
-        __m512i q[2];
-        quantize512(x, inverse + 2 * half, &noise, r, c0 + 32 * half, q);
-        for (int i = 0; i < 2; i++) words[2 * half + i] = _mm512_xor_si512(words[2 * half + i], _mm512_slli_epi32(_mm512_and_si512(q[i], byte), 8 * d));
-      }
+  for (int d = 0; d < DEPTH; d++) {
+    int64_t r = g * DEPTH + d;
+    if (r >= c->depth) break;
+    const float *from = c->src + r * c->columns + c0;
+    for (int half = 0; half < 2; half++) {
+      __m512 x[2] = {_mm512_maskz_loadu_ps(block->mask[2 * half], from + 32 * half), _mm512_maskz_loadu_ps(block->mask[2 * half + 1], from + 32 * half + 16)};
+      __m512i q[2];
+      quantize512(x, block->inverse + 2 * half, &block->noise, r, c0 + 32 * half, q);
+      for (int i = 0; i < 2; i++) words[2 * half + i] = _mm512_xor_si512(words[2 * half + i], _mm512_slli_epi32(_mm512_and_si512(q[i], byte), 8 * d));
     }
+  }
+}
+
+INLINE void quantize_columns512(const Columns *c, int64_t c0, const int width, const int offset, Noise plain, const float *reciprocal, Packed to, int32_t *sums) {
+  Block512 block = block512_of(c, c0, plain, reciprocal);
+  int64_t groups = groups_of(c->depth);
+  const __m512i ones = _mm512_set1_epi8(1);
+  __m512i sum[4];
+  for (int v = 0; v < 4; v++) sum[v] = _mm512_setzero_si512();
+  u32_alias *put = (u32_alias *)(to.values + c0 / width * (groups * width * DEPTH)) + c->from / DEPTH * width;
+  for (int64_t g = c->from / DEPTH; g < group_end(c); g++, put += width) {
+    __m512i words[4];
+    group512(c, c0, g, &block, offset, words);
     for (int v = 0; v < 4; v++) {
       if (!offset) sum[v] = _mm512_dpbusd_epi32(sum[v], ones, words[v]);
       if (width == 32) {
@@ -149,3 +166,42 @@ INLINE void quantize_columns512(const Columns *c, int64_t c0, const int width, c
   }
   for (int v = 0; v < 4; v++) _mm512_storeu_si512(sums + 16 * v, sum[v]);
 }
+
+#if defined(AMX_TILES)
+// Left operand, rows: a line's values lie as they are, TILE_DEPTH at a time.
+INLINE void pack_tiles512(Context *ctx, const float *src, int64_t rows, int64_t depth, Noise plain, Packed to) {
+  Noise512 noise = noise512_of(plain);
+  int64_t groups = groups_of(depth), lo, hi;
+  share(ctx, (rows + PANEL_A - 1) / PANEL_A * PANEL_A, PANEL_A, &lo, &hi);
+  for (int64_t line = lo; line < hi; line++) {
+    packed *put = to.values + line / PANEL_A * (groups * PANEL_A * DEPTH) + line % PANEL_A * TILE_DEPTH;
+    int64_t filled = line < rows ? depth : 0;
+    const float *from = src + (line < rows ? line : 0) * depth;
+    float scale = 0.0f, reciprocal = 0.0f;
+    if (line < rows) scale_of(ctx, amax512(from, depth), &scale, &reciprocal);
+    to.scales[line] = scale;
+    __m512 inverse[2] = {_mm512_set1_ps(reciprocal), _mm512_set1_ps(reciprocal)};
+    for (int64_t c = 0; c < groups * DEPTH; c += 32) {
+      __m512 x[2] = {_mm512_maskz_loadu_ps(first_lanes(filled - c), from + c), _mm512_maskz_loadu_ps(first_lanes(filled - c - 16), from + c + 16)};
+      __m512i q[2];
+      quantize512(x, inverse, &noise, line, c, q);
+      for (int i = 0; i < 2; i++) _mm_storeu_si128((__m128i *)(put + c / TILE_DEPTH * (PANEL_A * TILE_DEPTH) + c % TILE_DEPTH + 16 * i), _mm512_cvtepi32_epi8(q[i]));
+    }
+  }
+}
+
+// Left operand, columns: each word goes to its line.
+INLINE void quantize_tiles512(const Columns *c, int64_t c0, const float *reciprocal, Packed to) {
+  Block512 block = block512_of(c, c0, NEAREST, reciprocal);
+  int64_t groups = groups_of(c->depth);
+  for (int64_t g = c->from / DEPTH; g < group_end(c); g++) {
+    __m512i words[4];
+    uint32_t word[COLUMN_BLOCK];
+    group512(c, c0, g, &block, 0, words);
+    for (int v = 0; v < 4; v++) _mm512_storeu_si512(word + 16 * v, words[v]);
+    packed *put = to.values + c0 / PANEL_A * (groups * PANEL_A * DEPTH) + g * DEPTH / TILE_DEPTH * (PANEL_A * TILE_DEPTH) + g * DEPTH % TILE_DEPTH;
+    for (int p = 0; p < COLUMN_BLOCK / PANEL_A; p++, put += groups * PANEL_A * DEPTH)
+      for (int l = 0; l < PANEL_A; l++) *(u32_alias *)(put + l * TILE_DEPTH) = word[p * PANEL_A + l];
+  }
+}
+#endif

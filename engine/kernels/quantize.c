@@ -2,7 +2,16 @@
 // A panel holds `width` lines; along the contraction come groups of DEPTH values: [group][line][DEPTH], zero-padded.
 // Packed order differs by target and is no part of the arithmetic.
 
-#if defined(VNNI512)
+#if defined(AMX_TILES)
+// Left panels hold tiles: [64 values of depth][line][64], signed, since tiles multiply signed bytes.
+#include <immintrin.h>
+typedef int8_t packed;
+#define UNSIGNED_A 0
+#define DEPTH 4
+#define PANEL_A 32
+#define PANEL_B 32
+#define TILE_DEPTH 64
+#elif defined(VNNI512)
 #include <immintrin.h>
 typedef int8_t packed;
 #define UNSIGNED_A 1
@@ -20,6 +29,12 @@ typedef int8_t packed;
 #define UNSIGNED_A 1
 #define DEPTH 4
 #define PANEL_A 4
+#define PANEL_B 8
+#elif defined(__ARM_FEATURE_DOTPROD)
+typedef int8_t packed;
+#define UNSIGNED_A 0
+#define DEPTH 4
+#define PANEL_A 8
 #define PANEL_B 8
 #elif defined(__AVX2__)
 typedef int16_t packed;
@@ -55,7 +70,11 @@ INLINE Packed packed_at(Context *ctx, int32_t ref, int64_t lines, int64_t depth)
   return p;
 }
 
-INLINE int64_t groups_of(int64_t depth) { return (depth + DEPTH - 1) / DEPTH; }
+#if !defined(TILE_DEPTH)
+#define TILE_DEPTH DEPTH
+#endif
+// Groups along the contraction; tiles need whole ones.
+INLINE int64_t groups_of(int64_t depth) { return (depth + TILE_DEPTH - 1) / TILE_DEPTH * (TILE_DEPTH / DEPTH); }
 
 // [Q4] Noise key of an operand: two finalised words of the seed and the tensor.
 typedef struct {
@@ -186,6 +205,9 @@ typedef struct {
   int64_t depth, columns, from, to, lo, hi;
 } Columns;
 
+// End of the groups these rows fill: the last rows fill the padding too.
+INLINE int64_t group_end(const Columns *c) { return c->to == c->depth ? groups_of(c->depth) : c->to / DEPTH; }
+
 // Greatest sizes of COLUMN_BLOCK columns from c0, as bits.
 INLINE void amax_columns_of(const Columns *c, int64_t c0, int32_t *restrict most) {
   int64_t n = c->columns - c0 < COLUMN_BLOCK ? c->columns - c0 : COLUMN_BLOCK;
@@ -210,7 +232,7 @@ INLINE void quantize_columns_of(const Columns *c, int64_t c0, const int width, c
   int64_t groups = groups_of(c->depth), n = c->columns - c0 < COLUMN_BLOCK ? c->columns - c0 : COLUMN_BLOCK;
   u32_alias *put = (u32_alias *)(to.values + c0 / width * (groups * width * DEPTH)) + c->from / DEPTH * width;
   for (int i = 0; i < COLUMN_BLOCK; i++) sum[i] = 0;
-  for (int64_t g = c->from / DEPTH; g < groups_of(c->to); g++, put += width) {
+  for (int64_t g = c->from / DEPTH; g < group_end(c); g++, put += width) {
     int32_t q[DEPTH][COLUMN_BLOCK];
     uint32_t words[COLUMN_BLOCK];
     for (int d = 0; d < DEPTH; d++) {
@@ -253,6 +275,13 @@ INLINE void quantize_columns_of(const Columns *c, int64_t c0, const int width, c
 
 // Widths and rounding are constants inside each copy, so that its loops have fixed lengths.
 static void pack_rows(Context *ctx, const float *src, int64_t rows, int64_t depth, int right, Noise noise, Packed to) {
+#if defined(AMX_TILES)
+  if (!right) {
+    if (noise.on) pack_tiles512(ctx, src, rows, depth, noise, to);
+    else pack_tiles512(ctx, src, rows, depth, NEAREST, to);
+    return;
+  }
+#endif
   if (right) {
     if (noise.on) PACK_ROWS(ctx, src, rows, depth, PANEL_B, 0, noise, to);
     else PACK_ROWS(ctx, src, rows, depth, PANEL_B, 0, NEAREST, to);
@@ -263,7 +292,11 @@ static void pack_rows(Context *ctx, const float *src, int64_t rows, int64_t dept
 }
 
 static void quantize_columns(const Columns *c, int64_t c0, int right, Noise noise, const float *inverse, Packed to, int32_t *sum) {
+#if defined(AMX_TILES)
+  if (!right) quantize_tiles512(c, c0, inverse, to);
+#else
   if (!right) QUANTIZE_COLUMNS(c, c0, PANEL_A, UNSIGNED_A, NEAREST, inverse, to, sum);
+#endif
   else if (noise.on) QUANTIZE_COLUMNS(c, c0, PANEL_B, 0, noise, inverse, to, sum);
   else QUANTIZE_COLUMNS(c, c0, PANEL_B, 0, NEAREST, inverse, to, sum);
 }

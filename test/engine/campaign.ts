@@ -1,7 +1,7 @@
 // Owns the long form of the equality test: thousands of random cases and whole training runs on every backend, level and
 // thread count. `npm run test:engine-equality -- --cases 10000 --seed S [--steps 200] [--threads 1,2,4]
-// [--twin]`; `twin` adds kernels that this host cannot run, with an equal form of their one instruction: AVX-VNNI and
-// (from Node 22) relaxed SIMD.
+// [--twin]`; `twin` adds kernels that this host may lack, on an equal form of their instructions (kernels/twin.h): AVX-VNNI,
+// AVX-512 VNNI, AMX-INT8 and (from Node 22) relaxed SIMD.
 
 import { parseArgs } from 'node:util';
 import { check } from '../../base/check.ts';
@@ -31,21 +31,23 @@ async function backends(threads: readonly number[]): Promise<readonly Executor[]
   return list;
 }
 
-/** The AVX-VNNI level, and from Node 22 the relaxed-SIMD kernels, as their twins. */
+const TWINS = ['avx-vnni', 'avx512-vnni', 'amx-int8'] as const;
+
 async function twins(threads: readonly number[]): Promise<readonly Executor[]> {
-  const switches = ['ENGINE_VNNI_TWIN', 'ENGINE_RELAXED_TWIN'];
-  for (const name of switches) process.env[name] = '1';
+  process.env.ENGINE_TWINS = '1';
   const { native, wasm, kernels, log } = await buildVariant('twins', { edits: [] }, true);
-  for (const name of switches) delete process.env[name];
+  delete process.env.ENGINE_TWINS;
   const relaxed = kernels.relaxedKernels();
   const list: Executor[] = [];
   if (typeof relaxed === 'string') console.log(`no twin of relaxed SIMD: ${relaxed}`);
   else for (const count of threads) list.push(await wasm.createWasmExecutor(count, 'twin', relaxed));
-  check(native.nativeLevels().includes('avx-vnni'), `no twin of avx-vnni here: ${log}`);
-  for (const count of threads) {
-    const executor = native.createNativeExecutor(count, 'avx-vnni');
-    check(typeof executor !== 'string', String(executor));
-    list.push({ ...executor, description: `${executor.description}, twin` });
+  for (const level of TWINS) {
+    check(native.nativeLevels().includes(level), `no twin of ${level} here: ${log}`);
+    for (const count of threads) {
+      const executor = native.createNativeExecutor(count, level);
+      check(typeof executor !== 'string', String(executor));
+      list.push({ ...executor, description: `${executor.description}, twin` });
+    }
   }
   return list;
 }

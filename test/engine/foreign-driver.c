@@ -1,13 +1,16 @@
 // Runs lowered programs from standard input on one thread and writes their state and work regions to standard output: how
-// kernels of another processor are compared under an emulator. Little-endian words; see foreign.ts.
+// kernels of another processor are compared under an emulator. Argument: the level. Little-endian words; see foreign.ts.
 
-#include "kernel.h"
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-void run_base(Context *ctx);
-
-int32_t barrier(Context *ctx) { return ctx->shared->failed; }
+typedef struct Pool Pool;
+int32_t native_levels(void);
+Pool *pool_create(int32_t threads, int32_t level);
+int32_t pool_run(Pool *pool, const int32_t *commands, void *state, void *arena);
+int32_t pool_failed_at(Pool *pool);
+void pool_destroy(Pool *pool);
 
 static char *take(int64_t bytes) {
   char *region = aligned_alloc(64, (size_t)(bytes + 127) / 64 * 64);
@@ -15,26 +18,24 @@ static char *take(int64_t bytes) {
   return region;
 }
 
-// Per program: lengths of commands (words), state and work (bytes), then the three.
-int main(void) {
+// Without an argument: the levels. Else per program: lengths of commands (words), state and work (bytes), then the three.
+int main(int count, char **arguments) {
+  if (count < 2) return printf("%d\n", native_levels()) < 0;
+  Pool *pool = pool_create(1, atoi(arguments[1]));
   int32_t head[3];
+  if (!pool) return 3;
   while (fread(head, 4, 3, stdin) == 3) {
-    Shared shared = {0};
-    shared.threads = 1;
-    shared.commands = (const int32_t *)take(4 * (int64_t)head[0]);
-    shared.state = take(head[1]);
-    shared.work = take(head[2]);
-    shared.failed_at = -1;
-    Context ctx = {0, 1, shared.state, shared.work, &shared};
-    run_base(&ctx);
-    fwrite((const void *)&shared.failed, 4, 1, stdout);
-    fwrite((const void *)&shared.failed_at, 4, 1, stdout);
-    fwrite(shared.state, 1, (size_t)head[1], stdout);
-    fwrite(shared.work, 1, (size_t)head[2], stdout);
+    char *commands = take(4 * (int64_t)head[0]), *state = take(head[1]), *work = take(head[2]);
+    int32_t result[2] = {pool_run(pool, (const int32_t *)commands, state, work), 0};
+    result[1] = pool_failed_at(pool);
+    fwrite(result, 4, 2, stdout);
+    fwrite(state, 1, (size_t)head[1], stdout);
+    fwrite(work, 1, (size_t)head[2], stdout);
     fflush(stdout);
-    free((void *)shared.commands);
-    free(shared.state);
-    free(shared.work);
+    free(commands);
+    free(state);
+    free(work);
   }
+  pool_destroy(pool);
   return 0;
 }

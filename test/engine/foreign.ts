@@ -1,5 +1,5 @@
-// Owns the comparison of kernels built for 64-bit ARM, run under qemu-user, with this machine: random cases against the
-// oracle and every step of a training run. `npm run test:engine-arm64 -- --cases 1000 --seed S`.
+// Owns the comparison of kernels built for 64-bit ARM, run under qemu-user, with this machine, at both levels: random cases
+// against the oracle and every step of a training run. `npm run test:engine-arm64 -- --cases 1000 --seed S`.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -36,12 +36,34 @@ function available(): boolean {
   return [COMPILER, EMULATOR].every((name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0);
 }
 
+/** Levels of kernels/native.c by their number, and a processor that must not be offered the second. */
+const ARM_LEVELS = [
+  { name: 'base', number: 0, kernels: 'run_base', extra: [] },
+  { name: 'neon-dot', number: 5, kernels: 'run_neon_dot', extra: ['-march=armv8.2-a+dotprod'] },
+] as const;
+const WITHOUT_DOT = 'cortex-a53';
+
+type Foreign = Readonly<{ file: string; level: number }>;
+
 function compile(folder: string): string {
   const kernels = join(root, 'engine', 'kernels');
+  const build = (source: string, object: string, extra: readonly string[]) => {
+    execFileSync(COMPILER, [...FLAGS, ...extra, '-c', source, '-o', join(folder, object)]);
+    return join(folder, object);
+  };
+  const objects = ARM_LEVELS.map(({ kernels: name, extra }) =>
+    build(join(kernels, 'run.c'), `${name}.o`, [...extra, `-DRUN_NAME=${name}`]),
+  );
+  objects.push(build(join(kernels, 'native.c'), 'native.o', ['-DHAVE_NEON_DOT']));
+  objects.push(build(join(root, 'test', 'engine', 'foreign-driver.c'), 'driver.o', []));
   const file = join(folder, 'driver');
-  const sources = [join(kernels, 'run.c'), join(root, 'test', 'engine', 'foreign-driver.c')];
-  execFileSync(COMPILER, [...FLAGS, '-static', '-DRUN_NAME=run_base', `-I${kernels}`, ...sources, '-o', file]);
+  execFileSync(COMPILER, ['-static', ...objects, '-lpthread', '-o', file]);
   return file;
+}
+
+/** Bits of the levels the library offers on an emulated processor. */
+function offered(file: string, processor: string): number {
+  return Number(execFileSync(EMULATOR, ['-cpu', processor, file]).toString());
 }
 
 /** Where a tensor lies: in the state, or in the work region behind it. */
@@ -90,9 +112,12 @@ function decode({ program }: Case, bytes: Buffer): Ran {
 }
 
 /** Runs cases on the foreign kernels, in one process. */
-function runForeign(file: string, cases: readonly Case[]): Ran[] {
+function runForeign({ file, level }: Foreign, cases: readonly Case[]): Ran[] {
   const input = Buffer.concat(cases.map(encode));
-  const { stdout, status, error } = spawnSync(EMULATOR, [file], { input, maxBuffer: 2 ** 31 - 1 });
+  const { stdout, status, error } = spawnSync(EMULATOR, ['-cpu', 'max', file, String(level)], {
+    input,
+    maxBuffer: 2 ** 31 - 1,
+  });
   check(status === 0, `${EMULATOR} ended with ${status}: ${error?.message ?? ''}`);
   let at = 0;
   return cases.map((one) => {
@@ -102,14 +127,14 @@ function runForeign(file: string, cases: readonly Case[]): Ran[] {
   });
 }
 
-function compare(file: string, oracle: Executor, cases: readonly Case[], label: string): string[] {
+function compare(foreign: Foreign, oracle: Executor, cases: readonly Case[], label: string): string[] {
   const wrong: string[] = [];
   for (let from = 0; from < cases.length; from += BATCH) {
     const some = cases.slice(from, from + BATCH);
-    for (const [i, ran] of runForeign(file, some).entries()) {
+    for (const [i, ran] of runForeign(foreign, some).entries()) {
       const one = present(some[i], 'case');
       const found = difference(runCase(oracle, one), ran);
-      if (found !== null) wrong.push(`${label} ${from + i} (${one.op}): ${found}`);
+      if (found !== null) wrong.push(`level ${foreign.level}, ${label} ${from + i} (${one.op}): ${found}`);
     }
   }
   return wrong;
@@ -139,12 +164,19 @@ export async function main(args: readonly string[]): Promise<void> {
     const random = Array.from({ length: Number(values.cases) }, (_, i) =>
       caseOf(OP_NAMES[choice.below(OP_NAMES.length)] as Op, `${seed} ${i}`),
     );
-    const wrong = compare(file, scalar, random, 'case');
-    console.log(`${random.length} random cases on arm64 under ${EMULATOR}, seed ${seed}: ${wrong.length} different`);
     // Each step starts from the state the step before left here: equal steps make an equal run.
     const steps = trainingCases(wasm, Number(values.steps), seed);
-    wrong.push(...compare(file, wasm, steps, 'step'));
-    console.log(`${steps.length} training steps: ${wrong.length} different`);
+    const [all, few] = [offered(file, 'max'), offered(file, WITHOUT_DOT)];
+    check(all === 0b100001 && few === 1, `levels offered: ${all}, and ${few} without dot products`);
+    const wrong: string[] = [];
+    for (const { name, number: level } of ARM_LEVELS) {
+      const foreign = { file, level };
+      const [a, b] = [compare(foreign, scalar, random, 'case'), compare(foreign, wasm, steps, 'step')];
+      console.log(
+        `arm64 ${name} under ${EMULATOR}, seed ${seed}: ${random.length} random cases, ${a.length} different; ${steps.length} training steps, ${b.length} different`,
+      );
+      wrong.push(...a, ...b);
+    }
     for (const line of wrong.slice(0, 20)) console.log(`DIFFERENT ${line}`);
     console.log(JSON.stringify({ seed, cases: random.length, steps: steps.length, different: wrong.length }));
     if (wrong.length > 0) process.exitCode = 1;
