@@ -1,5 +1,5 @@
-// Owns what a world does to messages and clocks: links cut by twins' sides and by phase, loss, delay, floods, skew. Each answer is a
-// pure function of the seed and the message, so leaving one fault out changes no other.
+// Owns what a world does to messages, clocks and nodes: links cut by twins' sides and by phase, loss, delay, floods, skew,
+// crashes. Each answer is a pure function of the seed and its place, so leaving one fault out changes no other.
 
 import { draw } from './event-queue.ts';
 import type { FaultGate } from './fault-gate.ts';
@@ -31,6 +31,16 @@ export class Links {
   isFlooded(to: number, message: Message): boolean {
     if (draw(this.#seed, 6, message.id, to) % 100 >= this.#faults.floodPercent) return false;
     return this.#gate.admits('flood', message.id, to);
+  }
+
+  /** Whether an honest node, the one at `at`, crashes at its next effect. */
+  isCrashing(node: Node, at: number): boolean {
+    const { crashPerMillion, crashAt } = this.#faults;
+    if (crashPerMillion === 0 && crashAt === null) return false;
+    node.effects++;
+    const isDue = crashAt !== null && crashAt.node === at && crashAt.effect === node.effects;
+    if (!isDue && draw(this.#seed, 11, at, node.effects) % 1_000_000 >= crashPerMillion) return false;
+    return this.#gate.admits('crash', at, node.effects);
   }
 
   /** Milliseconds by which an honest node's clock is off. */

@@ -116,9 +116,16 @@ export const EPOCH_MS = 1_000_000_000;
 export const HELD_BYTES = 200;
 export const FUTURE_BYTES = 80_000;
 
+/** What happened to the chain of the node at `at`, in order: enough to do the same with real blocks (block-world.ts). */
+export type Entry =
+  | Readonly<{ kind: 'built'; at: number; value: string; stamp: number }>
+  | Readonly<{ kind: 'prevoted' | 'decided'; at: number; value: string }>
+  | Readonly<{ kind: 'restarted'; at: number }>;
+
 export type WorldOptions = Readonly<{
   habits?: Habits;
   gate?: FaultGate;
+  journal?: (entry: Entry) => void;
   /** What a node keeps; by name, so that one of them can be given a failing disk. */
   store?: (name: string) => Store;
 }>;

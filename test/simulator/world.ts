@@ -23,6 +23,7 @@ import {
   type Core,
   type Decision,
   EPOCH_MS,
+  type Entry,
   FUTURE_BYTES,
   GOOD_HABITS,
   HEIGHT_MS,
@@ -52,6 +53,7 @@ export class World {
   readonly #observer: Observer;
   readonly #values = new Values();
   readonly #offenceOf = offences();
+  readonly #journal: (entry: Entry) => void;
   readonly #count = { events: 0, restarts: 0, trace: 0, maxRound: 0, decisions: 0 };
   #now = 0;
 
@@ -61,6 +63,7 @@ export class World {
     this.#coreOf = core;
     this.#habits = options.habits ?? GOOD_HABITS;
     this.#gate = options.gate ?? OPEN_GATE;
+    this.#journal = options.journal ?? (() => {});
     this.#links = new Links(seed, faults, this.#gate);
     const names = Array.from({ length: faults.count }, (_, index) => `v${String(index).padStart(3, '0')}`);
     this.#membership = memberships(names, faults.churn);
@@ -96,15 +99,8 @@ export class World {
       violation = error instanceof Violation ? error.message : `threw ${error.message}`;
     }
     const { events, restarts, maxRound, trace } = this.#count;
-    return {
-      violation,
-      heights: this.#observer.height,
-      events,
-      restarts,
-      virtualMs: this.#now,
-      maxRound,
-      trace: trace >>> 0,
-    };
+    const { height: heights } = this.#observer;
+    return { violation, heights, events, restarts, virtualMs: this.#now, maxRound, trace: trace >>> 0 };
   }
 
   #runUntil(timeMs: number, height: number): void {
@@ -261,14 +257,8 @@ export class World {
 
   /** Every effect is a place to crash at. */
   #crashes(at: number): boolean {
-    const { crashPerMillion, crashAt } = this.#faults;
-    if (crashPerMillion === 0 && crashAt === null) return false;
     const node = this.#node(at);
-    if (!node.isHonest || !this.#isChaos) return false;
-    node.effects++;
-    const isDue = crashAt !== null && crashAt.node === at && crashAt.effect === node.effects;
-    if (!isDue && draw(this.#seed, 11, at, node.effects) % 1_000_000 >= crashPerMillion) return false;
-    if (!this.#gate.admits('crash', at, node.effects)) return false;
+    if (!node.isHonest || !this.#isChaos || !this.#links.isCrashing(node, at)) return false;
     this.#fall(at, node.effects);
     return true;
   }
@@ -291,6 +281,7 @@ export class World {
     this.#count.restarts++;
     node.isUp = true;
     node.epoch++;
+    this.#journal({ kind: 'restarted', at });
     node.core = this.#fresh(node);
     node.isStarted = true;
     node.startedMs = this.#now;
@@ -354,7 +345,9 @@ export class World {
     const node = this.#node(at);
     const height = node.chain.length + 1;
     const value = `${height}/${round}/${node.name}/${node.twin}/${node.built++}`;
-    this.#values.add(height, value, proposalTimestamp(node.stamp, this.#clock(node)));
+    const stamp = proposalTimestamp(node.stamp, this.#clock(node));
+    this.#values.add(height, value, stamp);
+    this.#journal({ kind: 'built', at, value, stamp });
     const event: Event = { kind: 'built', round, value };
     this.#queue.push(this.#now + 5, { kind: 'event', to: at, epoch: node.epoch, event });
   }
@@ -364,6 +357,7 @@ export class World {
     const { ballot } = effect;
     if (node.isHonest && ballot.type === 'prevote') isFounded(node, ballot);
     const { type, height, round, value } = ballot;
+    if (type === 'prevote' && value !== null) this.#journal({ kind: 'prevoted', at, value });
     const vote: Vote = { type, height, round, value, voter: node.name, signature: NO_SIGNATURE };
     const event: Event = { kind: 'vote', vote };
     const message = this.#message(at, { round, phase: PHASES[type], sender: node.name, event, polka: null });
@@ -462,6 +456,7 @@ export class World {
     const { value, block, votes } = decision;
     if (node.isHonest) this.#observer.decided(node.name, votes[0]?.height ?? 0, previous, block, value, votes);
     node.chain.push(decision);
+    this.#journal({ kind: 'decided', at, value });
     this.#count.decisions++;
     node.stamp = this.#values.stamps.get(value) ?? node.stamp + 1;
     if (!this.#crashes(at)) this.#begin(at); // between the block's commit and the log of the next height
