@@ -2,13 +2,7 @@
 
 import test from 'ava';
 import { sharedData } from '../shared-data.ts';
-import { runCases } from './rpc-compat-run.ts';
-
-/** Left failing, with the reason. */
-const KNOWN: ReadonlyMap<string, string> = new Map([
-  ['debug_getRawBlock/get-block-n', 'a block with uncles: this chain has none'],
-  ['eth_simulateV1/ethSimulate-empty-with-block-num-set-firstblock', 'simulates on a block from before the merge'],
-]);
+import { LEFT_FAILING, runCases } from './rpc-compat-run.ts';
 
 /** One of so many cases runs in the suite; `npm run test:rpc-compat` runs all. */
 const SHARE = 4;
@@ -21,7 +15,9 @@ test('the imported test chain has the recorded head, and a quarter of its cases 
     return;
   }
   const { verdicts } = await runCases(directory, (index) => index % SHARE === 0);
-  const failed = verdicts.filter(({ one, failure }) => failure !== null && !KNOWN.has(`${one.method}/${one.name}`));
+  const failed = verdicts.filter(
+    ({ one, failure }) => failure !== null && !LEFT_FAILING.has(`${one.method}/${one.name}`),
+  );
   t.deepEqual(
     failed.map(({ one, failure }) => `${one.method}/${one.name}: ${failure}`),
     [],

@@ -1,9 +1,12 @@
 // Owns `npm run test:kill`: so many kill -9 of a process that commits blocks as fast as it can, at moments drawn from a
 // printed seed (KILL_SEED, KILL_RUNS). After each, nothing acknowledged may be missing; every 50th time all is recomputed.
+// With KILL_FOLDER the chain and the count are kept there, and a campaign that was ended goes on where it stood.
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { check } from '../../base/check.ts';
@@ -20,9 +23,34 @@ const AUDIT_EVERY = 50;
 const LIFE_MS = 300;
 
 const worker = fileURLToPath(new URL('./crash-worker.js', import.meta.url));
-const directory = await temporaryFolder();
-const random = prng(`kill ${SEED}`);
-console.log(`kill campaign: ${RUNS} runs, seed ${SEED}`);
+const folder = process.env['KILL_FOLDER'] ?? null;
+const directory = folder === null ? await temporaryFolder() : join(folder, 'chain');
+const notes = folder === null ? null : join(folder, 'progress.json');
+type Progress = Readonly<{ seed: string; runs: number; acknowledged: number }>;
+
+function readProgress(): Progress {
+  if (folder !== null) mkdirSync(folder, { recursive: true });
+  if (notes === null || !existsSync(notes)) return { seed: SEED, runs: 0, acknowledged: 0 };
+  const known = JSON.parse(readFileSync(notes, 'utf8')) as Progress;
+  check(known.seed === SEED, `${notes} is of seed ${known.seed}`);
+  return known;
+}
+
+function note(progress: Progress): void {
+  if (notes === null) return;
+  writeFileSync(`${notes}.new`, JSON.stringify(progress));
+  renameSync(`${notes}.new`, notes);
+}
+
+const begun = readProgress();
+let isEnded = false;
+let isDone = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    isEnded = true;
+  });
+}
+console.log(`kill campaign: ${RUNS} runs, seed ${SEED}, ${begun.runs} done`);
 const start = systemClock.monotonic();
 
 /** A process that has loaded everything and waits for a byte before it opens the database. */
@@ -32,17 +60,18 @@ function ready(): ChildProcessByStdio<Writable, Readable, null> {
 
 function report(runs: number, blocks: number): void {
   const minutes = (systemClock.monotonic() - start) / 60_000;
-  console.log(`${runs} kills, ${blocks} blocks, all whole, ${(runs / minutes).toFixed(0)} kills a minute`);
+  const pace = ((runs - begun.runs) / minutes).toFixed(0);
+  console.log(`${runs} kills, ${blocks} blocks, all whole, ${pace} kills a minute`);
 }
 
 let next = ready();
-let acknowledged = 0;
+let { acknowledged } = begun;
 try {
-  for (let run = 1; run <= RUNS; run++) {
+  for (let run = begun.runs + 1; run <= RUNS && !isEnded; run++) {
     const child = next;
     child.stdin.write('\n');
     if (run < RUNS) next = ready();
-    const [byte = 0] = random.bytes(1);
+    const [byte = 0] = prng(`kill ${SEED} ${run}`).bytes(1);
     let armed = false;
     child.stdout.on('data', (data: Buffer) => {
       for (const line of data.toString().trim().split('\n')) acknowledged = Math.max(acknowledged, Number(line));
@@ -61,12 +90,15 @@ try {
     if (whole) unwrap(await auditBlocks(chain));
     const { stateRoot } = chain.head().header;
     await chain.close();
+    note({ seed: SEED, runs: run, acknowledged: number });
     if (whole) {
       unwrap(await auditState(directory, stateRoot));
       report(run, number);
     }
   }
+  isDone = !isEnded;
 } finally {
   next.kill('SIGKILL');
-  await rm(directory, { recursive: true, force: true });
+  // What a failed or ended campaign worked on stays where it was asked to be.
+  if (folder === null || isDone) await rm(folder ?? directory, { recursive: true, force: true });
 }

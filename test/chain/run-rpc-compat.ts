@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { sharedData } from '../shared-data.ts';
-import { runCases } from './rpc-compat-run.ts';
+import { LEFT_FAILING, runCases } from './rpc-compat-run.ts';
 
 const BAR = 0.95;
 
@@ -21,7 +21,8 @@ for (const { one, failure } of verdicts) {
   if (failure === null) counts.passed++;
   else {
     counts.failed++;
-    console.log(`FAILED ${one.method}/${one.name}: ${failure}`);
+    const reason = LEFT_FAILING.get(`${one.method}/${one.name}`) ?? 'no reason: a defect';
+    console.log(`FAILED ${one.method}/${one.name}: ${failure.slice(0, 160)}; ${reason}`);
   }
 }
 for (const [method, { passed, failed }] of tally) console.log(`${method}: ${passed} passed, ${failed} failed`);
