@@ -107,6 +107,17 @@ function minus(a: Uint8Array | null, b: Uint8Array | null, curve: Secp256k1): Ui
   return negative;
 }
 
+const bases = new WeakMap<Secp256k1, Uint8Array>();
+
+/** The group's base point, made once for each implementation. */
+function basePoint(curve: Secp256k1): Uint8Array {
+  const known = bases.get(curve);
+  if (known !== undefined) return known;
+  const base = present(curve.point(curve.publicKey(ONE)), 'base point');
+  bases.set(curve, base);
+  return base;
+}
+
 /** Output beta (32 bytes) of a valid proof by `publicKey` (33 or 65 bytes) for `alpha`, else null. Section 5.3. */
 export function vrfVerify(
   publicKey: Uint8Array,
@@ -119,8 +130,7 @@ export function vrfVerify(
   if (key === null || decoded === null) return null;
   const { gamma, c, s } = decoded;
   const h = hashToCurve(key, alpha, curve);
-  const base = present(curve.point(curve.publicKey(ONE)), 'base point');
-  const u = minus(curve.multiply(base, s), curve.multiply(key, c), curve);
+  const u = minus(curve.multiply(basePoint(curve), s), curve.multiply(key, c), curve);
   const v = minus(curve.multiply(h, s), curve.multiply(gamma, c), curve);
   if (u === null || v === null) return null;
   return equal(challenge(h, gamma, u, v), c) ? gammaToBeta(gamma) : null;

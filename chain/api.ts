@@ -480,8 +480,8 @@ export type SystemHooks = Readonly<{
   alloc: Readonly<Record<Address, GenesisAccount>>;
   /** Calls of block `number`, which pays `paid` withdrawals. */
   calls(number: number, paid: number): readonly SystemCall[];
-  /** First `max` unpaid rewards in the parent's state, by `view` (a read-only call on it). */
-  rewards(view: (call: SystemCall) => Promise<Uint8Array>, max: number): Promise<readonly DueReward[]>;
+  /** First `max` unpaid rewards in the parent's state, whose storage `read` gives. */
+  rewards(read: (at: Address, slot: Uint8Array) => Promise<Uint8Array>, max: number): Promise<readonly DueReward[]>;
 }>;
 export type DueReward = Readonly<{ address: Address; amountGwei: bigint }>;
 

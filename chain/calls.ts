@@ -177,9 +177,10 @@ export async function retrace(
   index: number,
   trace: TraceListener,
 ): Promise<Result<CallOutcome>> {
-  const begun = await begin(machine, source, contents);
+  const place = executionBlock(machine.common, block.header);
+  const begun = await begin(machine, source, contents, place);
   if (!begun.ok) return begun;
-  return replay(machine, executionBlock(machine.common, block.header), block, index, trace);
+  return replay(machine, place, block, index, trace);
 }
 
 /** Runs the first transactions of a block whose state is prepared, the one at `index` under the listener. */

@@ -1,7 +1,7 @@
 // Owns an open chain: it wires store, state, pool and EVM together behind chain/api.ts and keeps the head.
 // One queue orders execution, commits and everything that must see a whole block.
 
-import { fromHex } from '../base/bytes.ts';
+import { fromHex, toHex } from '../base/bytes.ts';
 import { check, present } from '../base/check.ts';
 import { type Fault, type Result, fault, success, unwrap } from '../base/fault.ts';
 import type {
@@ -24,7 +24,7 @@ import { nextBaseFee } from './header.ts';
 import { blockRows, headRow, Ledger, type Totals } from './ledger.ts';
 import { CALL_EXECUTORS, CALLS_WAITING, DEFAULT_LIMITS, HELD_BLOCKS, HELD_BYTES, PROOFS_WAITING } from './limits.ts';
 import { queryLogs } from './log-query.ts';
-import { type Place, runMessage } from './message.ts';
+import type { Place } from './message.ts';
 import { openLedger } from './open.ts';
 import { type HeightMark, openHeightMark } from './height-mark.ts';
 import { createPool, type OwnedPool } from './pool.ts';
@@ -36,7 +36,7 @@ import { type SimulationShop, simulate } from './simulation.ts';
 import { forgetRows, sealState } from './state-root.ts';
 import { stateView } from './state-view.ts';
 import { openStore, type Row, type Store } from './store.ts';
-import { REWARDS_ADDRESS, SYSTEM_ADDRESS } from './system/api.ts';
+import { REWARDS_ADDRESS } from './system/api.ts';
 import { systemHooks } from './system/hooks.ts';
 import { parseChallengeParameters } from './system/challenge-parameters.ts';
 import { parseLearningParameters } from './system/parameters.ts';
@@ -59,8 +59,6 @@ type Core = {
   readonly queue: Queue;
   readonly machines: Lender<Machine>;
   readonly machine: Machine;
-  /** For views a block needs, so that callers holding every lent machine cannot delay it. */
-  readonly viewer: Machine;
   readonly hashes: Map<number, Hash>;
   readonly candidates: Map<Hash, Candidate>;
   readonly listeners: Set<(event: HeadEvent) => void>;
@@ -171,7 +169,6 @@ async function createCore(
     ledger: new Ledger(store, limits, () => core.head.header.number),
     queue: createQueue(),
     machine: await make(BLOCK_TURNS),
-    viewer: await make(BLOCK_TURNS),
     machines: createLender(CALL_EXECUTORS, () => make()),
     candidates: new Map(),
     listeners: new Set(),
@@ -206,7 +203,7 @@ function oldestState(core: Core, head: number): number {
 
 function workshop(core: Core): Workshop {
   const { machine, state, store, limits, system } = core;
-  const here: Place = { header: core.head.header, source: core.state.at(core.head.header.number) };
+  const here = core.state.at(core.head.header.number);
   return {
     machine,
     state,
@@ -216,12 +213,7 @@ function workshop(core: Core): Workshop {
     pooled: (hash) => core.pool.get(hash),
     candidate: (hash) => core.candidates.get(hash) ?? null,
     pace: core.pace,
-    async view(call) {
-      const request = { from: SYSTEM_ADDRESS, to: call.to, data: call.data };
-      const ran = unwrap(await runMessage(core.viewer, here, request, limits));
-      check(ran.outcome.failure === null, `view of ${call.to}: ${ran.outcome.failure?.message}`);
-      return ran.outcome.returned;
-    },
+    read: async (address, slot) => here.storage(address, toHex(slot)),
   };
 }
 

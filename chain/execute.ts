@@ -1,6 +1,7 @@
 // Owns the execution of a block's contents on the parent's state: system writes and calls, transactions, withdrawals.
 // It judges no header and writes nothing to disk.
 
+import type { Block } from '@ethereumjs/block';
 import { fromHex, u256be, utf8, toHex } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import { ONE_GWEI } from '../base/units.ts';
@@ -51,9 +52,9 @@ export async function execute(
   transactions: readonly Transaction[],
   room: Room | null,
 ): Promise<Result<Execution>> {
-  const begun = await begin(machine, source, contents);
-  if (!begun.ok) return begun;
   const block = executionBlock(machine.common, contents.header);
+  const begun = await begin(machine, source, contents, block);
+  if (!begun.ok) return begun;
   const included: Transaction[] = [];
   const outcomes: Outcome[] = [];
   const left: { hash: `0x${string}`; fault: Fault }[] = [];
@@ -83,6 +84,7 @@ export async function begin(
   machine: Machine,
   source: StateSource,
   contents: Contents,
+  block: Block,
 ): Promise<Result<readonly RawLog[]>> {
   const { journal } = machine;
   journal.reset(source);
@@ -91,7 +93,7 @@ export async function begin(
   await writeParentHash(journal, header.number, fromHex(header.parentHash));
   const logs: RawLog[] = [];
   for (const call of contents.calls) {
-    const done = await systemCall(machine, header, call);
+    const done = await systemCall(machine, block, call);
     if (!done.ok) return done;
     logs.push(...done.value);
   }
@@ -107,7 +109,7 @@ function fits(transaction: Transaction, gasLeft: bigint, bytesLeft: number | nul
 
 async function runOne(
   machine: Machine,
-  block: ReturnType<typeof executionBlock>,
+  block: Block,
   header: ExecutionHeader,
   transaction: Transaction,
   blockGasUsed: bigint,
@@ -154,11 +156,7 @@ export async function writeParentHash(journal: StateJournal, number: number, par
   journal.setSlot(HISTORY_STORAGE, toHex(u256be(BigInt(number - 1) % 8_191n)), parentHash);
 }
 
-async function systemCall(
-  machine: Machine,
-  header: ExecutionHeader,
-  call: SystemCall,
-): Promise<Result<readonly RawLog[]>> {
+async function systemCall(machine: Machine, block: Block, call: SystemCall): Promise<Result<readonly RawLog[]>> {
   const { evm, journal } = machine;
   if ((await journal.account(call.to)) === null) return success([]);
   const caller = await journal.account(SYSTEM_CALLER);
@@ -167,7 +165,7 @@ async function systemCall(
     to: evmAddress(call.to),
     data: call.data,
     gasLimit: SYSTEM_CALL_GAS,
-    block: executionBlock(machine.common, header),
+    block,
     skipNonceIncrement: true,
   });
   // The caller is no account: a call leaves no trace of it (EIP-4788).

@@ -44,7 +44,8 @@ export type Workshop = Readonly<{
   store: Store;
   limits: ChainLimits;
   system: SystemHooks;
-  view: Parameters<SystemHooks['rewards']>[0];
+  /** Storage of the parent's state. */
+  read: Parameters<SystemHooks['rewards']>[0];
   /** A transaction of the pool, already decoded. */
   pooled(hash: Hash): Transaction | null;
   /** A candidate of this height that already ran. */
@@ -68,7 +69,7 @@ const BLOCK_OVERHEAD = 4_096;
 /** Withdrawals the next block must carry: the first unpaid rewards of the head's state. */
 async function dueWithdrawals(shop: Workshop, parent: Parent): Promise<Withdrawal[]> {
   const limit = shop.limits.withdrawalsPerBlock;
-  const rewards = await shop.system.rewards(shop.view, limit);
+  const rewards = await shop.system.rewards(shop.read, limit);
   check(rewards.length <= limit, 'rewards: more than asked for');
   return rewards.map((reward, i) => ({
     index: parent.totals.withdrawals + BigInt(i),

@@ -20,12 +20,25 @@ export function weightedSet(entries: Iterable<readonly [string, number]>): Valid
   return { addresses: sorted.map(([address]) => address), weights: new Map(sorted), total };
 }
 
-/** Set of equal authorities; the caller guarantees 1..100 distinct lower-case addresses of 20 bytes. */
-export function validatorSet(addresses: readonly string[]): ValidatorSet {
-  check(addresses.length >= 1 && addresses.length <= MAX_AUTHORITIES, 'validatorSet: 1 to 100 authorities');
-  check(new Set(addresses).size === addresses.length, 'validatorSet: addresses are distinct');
-  return weightedSet(addresses.map((address) => [address, 1] as const));
+/** What a function gives for a list, made once for each list that cannot change any more. */
+function onceForFrozen<T>(make: (addresses: readonly string[]) => T): (addresses: readonly string[]) => T {
+  const made = new WeakMap<readonly string[], Readonly<{ value: T }>>();
+  return (addresses) => {
+    const known = made.get(addresses);
+    if (known !== undefined) return known.value;
+    const value = make(addresses);
+    if (Object.isFrozen(addresses)) made.set(addresses, { value });
+    return value;
+  };
 }
+
+/** Set of equal authorities; the caller guarantees 1..100 distinct addresses of 20 bytes. */
+export const validatorSet = onceForFrozen((addresses): ValidatorSet => {
+  check(addresses.length >= 1 && addresses.length <= MAX_AUTHORITIES, 'validatorSet: 1 to 100 authorities');
+  const names = addresses.map((address) => address.toLowerCase());
+  check(new Set(names).size === names.length, 'validatorSet: addresses are distinct');
+  return weightedSet(names.map((name) => [name, 1] as const));
+});
 
 /** Index of an address in the set, or -1. */
 export function indexOf(set: ValidatorSet, address: string): number {
@@ -42,6 +55,6 @@ export function indexOf(set: ValidatorSet, address: string): number {
 }
 
 /** keccak256 over the sorted 20-byte addresses: what header.extraData commits to for the next height. */
-export function validatorSetHash(addresses: readonly string[]): Uint8Array {
-  return keccak256(concat(...addresses.map((address) => fromHex(address)).sort(compare)));
-}
+export const validatorSetHash = onceForFrozen(
+  (addresses): Uint8Array => keccak256(concat(...addresses.map((address) => fromHex(address)).sort(compare))),
+);

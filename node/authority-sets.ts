@@ -18,6 +18,8 @@ export type AuthoritySets = Readonly<{
 export function createAuthoritySets(chain: Chain): AuthoritySets {
   let known: { block: number; root: Hex | null; sets: readonly AuthoritySet[] } | null = null;
 
+  const lists = new WeakMap<AuthoritySet, readonly Hex[]>();
+
   /** The newest set and the one before it, as of the head. */
   async function newest(): Promise<readonly AuthoritySet[]> {
     const block = chain.head().header.number;
@@ -42,5 +44,15 @@ export function createAuthoritySets(chain: Chain): AuthoritySets {
     return present(sets.find(({ activeFrom }) => activeFrom <= height) ?? sets.at(-1), 'authority set');
   }
 
-  return { at, addresses: async (height) => (await at(height)).members.map(({ address }) => address) };
+  /** One frozen list for each set: what is derived from it is then derived once. */
+  async function addresses(height: number): Promise<readonly Hex[]> {
+    const set = await at(height);
+    const known = lists.get(set);
+    if (known !== undefined) return known;
+    const list = Object.freeze(set.members.map(({ address }) => address));
+    lists.set(set, list);
+    return list;
+  }
+
+  return { at, addresses };
 }

@@ -106,7 +106,7 @@ export async function judgeCertified(
   }
   const decoded = decodeCertificate(block.certificate);
   if (!decoded.ok) return decoded;
-  const validators = validatorSet((await authorities(height)).map((address) => address.toLowerCase()));
+  const validators = validatorSet(await authorities(height));
   const expected = { domain, validators, type: 'precommit', height, blockHash: hash } as const;
   const verified = verifyCertificate(decoded.value, expected);
   return verified.ok ? success({ identity: identity.value, certificate: decoded.value }) : verified;

@@ -152,7 +152,7 @@ export class ConsensusDriver {
     this.#queue = this.#queue.filter((work) => work.kind === 'certified');
     this.#isStarted = false; // until the new core stands, messages are held back
     this.#height = head.height + 1;
-    this.#set = validatorSet((await this.#options.validators(this.#height)).map((address) => address.toLowerCase()));
+    this.#set = validatorSet(await this.#options.validators(this.#height));
     this.#core = this.#newCore();
     this.#proposals.clear();
     this.#reported.clear();

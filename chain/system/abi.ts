@@ -3,6 +3,8 @@
 
 import type {
   Abi,
+  AbiFunction,
+  AbiParameter,
   AbiStateMutability,
   ContractEventName,
   ContractFunctionArgs,
@@ -15,10 +17,11 @@ import {
   decodeEventLog,
   decodeFunctionResult,
   encodeAbiParameters,
-  encodeFunctionData,
   parseAbi,
+  toFunctionSelector,
 } from 'viem/utils';
-import { type Hex, fromHex, toHex } from '../../base/bytes.ts';
+import { type Hex, concat, fromHex, toHex } from '../../base/bytes.ts';
+import { check, present } from '../../base/check.ts';
 import type { SystemLog } from './api.ts';
 
 export const authoritiesAbi = parseAbi([
@@ -300,13 +303,32 @@ export const challengesAbi = parseAbi([
   'error ProofRefused()',
 ]);
 
+type Function = Readonly<{ selector: Hex; inputs: readonly AbiParameter[] }>;
+const functions = new WeakMap<Abi, Map<string, Function>>();
+
+/** Selector and inputs of a function, found and hashed once: every block makes such calls. */
+function functionOf(abi: Abi, name: string): Function {
+  const known = functions.get(abi) ?? new Map<string, Function>();
+  functions.set(abi, known);
+  let found = known.get(name);
+  if (found === undefined) {
+    const items = abi.filter((item) => item.type === 'function' && item.name === name) as AbiFunction[];
+    check(items.length === 1, `${name}: one function of this name`);
+    const item = present(items[0], 'function');
+    found = { selector: toFunctionSelector(item), inputs: item.inputs };
+    known.set(name, found);
+  }
+  return found;
+}
+
 /** Calldata of a function. */
 export function encodeCall<const abi extends Abi, name extends ContractFunctionName<abi>>(
   abi: abi,
   functionName: name,
   args: ContractFunctionArgs<abi, AbiStateMutability, name>,
 ): Uint8Array {
-  return fromHex(encodeFunctionData({ abi, functionName, args } as Parameters<typeof encodeFunctionData>[0]));
+  const { selector, inputs } = functionOf(abi, functionName);
+  return concat(fromHex(selector), fromHex(encodeAbiParameters(inputs, args as readonly unknown[])));
 }
 
 /** What a view returned, decoded; throws when the bytes are not of the function's type. */

@@ -8,7 +8,7 @@ import { markPaidCall, onBlockCall } from './calls.ts';
 import type { ChallengeParameters } from './challenge-parameters.ts';
 import { EVIDENCE_ADDRESS, beginEvidenceCall, evidenceContract } from './evidence.ts';
 import { systemGenesisAlloc } from './genesis-alloc.ts';
-import { readPendingRewards } from './views.ts';
+import { readPendingRewardsFromStorage } from './views.ts';
 
 /** The chain's hooks into the system contracts of a network. Faults as {@link systemGenesisAlloc}. */
 export async function systemHooks(
@@ -31,8 +31,8 @@ export async function systemHooks(
       ...(paid > 0 ? [markPaidCall(paid)] : []),
       onBlockCall(),
     ],
-    rewards: async (view, max) => {
-      const pending = await readPendingRewards((to, data) => view({ to, data }), max);
+    rewards: async (read, max) => {
+      const pending = await readPendingRewardsFromStorage(read, max);
       return pending.map(({ recipient, gwei }) => ({ address: recipient, amountGwei: gwei }));
     },
   });
