@@ -75,10 +75,30 @@ export function isLoopback(host: string): boolean {
   return host === '::1' || host === 'localhost' || /^(?:::ffff:)?127\./.test(host);
 }
 
-/** The /24 of an IPv4 address, the /48 of an IPv6 one: addresses one party usually holds together. */
+/** Loopback, private (RFC 1918, RFC 4193) and link-local hosts. */
+export function isLocal(host: string): boolean {
+  const name = plainHost(host);
+  if (isLoopback(name)) return true;
+  if (isIP(name) === 4) return /^(?:10|192\.168|169\.254|172\.(?:1[6-9]|2\d|3[01]))\./.test(name);
+  return isIP(name) === 6 && /^(?:f[cd]|fe[89ab])/.test(name);
+}
+
+/** The /24 of an IPv4 address, the /48 of an IPv6 one: addresses one party usually holds together. A host name is its own. */
 export function subnetOf(host: string): string {
-  if (isIP(host) === 4) return host.split('.').slice(0, 3).join('.');
-  return expandIpv6(host).slice(0, 3).join(':');
+  const name = plainHost(host);
+  if (isIP(name) === 4) return name.split('.').slice(0, 3).join('.');
+  return isIP(name) === 6 ? expandIpv6(name).slice(0, 3).join(':') : name;
+}
+
+/** One spelling for each host: an address must not look like several. */
+function plainHost(host: string): string {
+  const name = host.toLowerCase().replace(/\.$/, '');
+  if (isIP(name) !== 6) return name;
+  const short = new URL(`http://[${name}]`).hostname.slice(1, -1);
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(short);
+  if (mapped === null) return short;
+  const words = mapped.slice(1).map((word) => Number.parseInt(word, 16));
+  return words.flatMap((word) => [word >> 8, word & 255]).join('.');
 }
 
 function expandIpv6(host: string): string[] {

@@ -3,7 +3,9 @@
 
 import type { Hex } from '../base/bytes.ts';
 import type { Fault, Result } from '../base/fault.ts';
+import type { Prng } from '../base/prng.ts';
 import type { NetLimits } from './limits.ts';
+import type { SubnetOf } from './subnets.ts';
 
 /** Text form of a libp2p peer id (base58 of the Ed25519 public key's multihash). */
 export type PeerKey = string;
@@ -105,7 +107,7 @@ export type PeerNodeOptions = Readonly<{
   announce?: readonly string[];
   /** "host:port", "ws://host:port", "wss://host:port" or multiaddrs, with or without peer id. */
   bootNodes: readonly string[];
-  /** Addresses with peer ids saved by `knownAddresses()` in an earlier run. */
+  /** Addresses with peer ids saved by `knownAddresses()` in an earlier run; the first ones are tried first. */
   knownAddresses?: readonly string[];
   chainId: number;
   /** 32 bytes. */
@@ -114,6 +116,10 @@ export type PeerNodeOptions = Readonly<{
   status: ChainStatus;
   authority?: AuthorityBinding;
   limits?: Partial<NetLimits>;
+  /** The subnet a host counts against, null for hosts without a limit; left out, `publicSubnet` of net/subnets.ts. */
+  subnetOf?: SubnetOf;
+  /** The order in which strangers are tried; left out, nobody can foretell it. */
+  chance?: Prng;
   /** Monotonic milliseconds. */
   now(): number;
   /** Milliseconds since 1970, told to peers so that all can compare; left out, no time is told or compared. */
@@ -159,7 +165,7 @@ export type PeerNode = Readonly<{
   /** Starts dialling an address (same forms as boot nodes) until it answers; again whenever it is lost. */
   connect(address: string): Result<void>;
   disconnect(peer: PeerKey, reason: string): Promise<void>;
-  /** Dialable addresses with peer ids, for `knownAddresses` of the next run. */
+  /** Dialable addresses with peer ids for `knownAddresses` of the next run, those longest reached by this node first. */
   knownAddresses(): readonly string[];
   counters(): NetCounters;
 

@@ -1,28 +1,26 @@
 // Owns whom to dial and when: boot nodes for as long as the node runs, authorities' peers, and strangers learnt by peer
-// exchange while there are too few peers. Connections once made are net/peer-table.ts.
+// exchange while there are too few peers, or too few subnets among those this node chose itself. Connections once made are
+// net/peer-table.ts, what is remembered is net/address-book.ts.
 
 import { type Hex, isHex, utf8 } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
+import type { Prng } from '../base/prng.ts';
 import type { NetLog, PeerKey } from './api.ts';
 import { type PeerAddress, endpointOf, isLoopback, parseAddress, remoteEndpoint, toMultiaddr } from './addresses.ts';
 import type { Host, HostTools } from './host.ts';
 import type { NetLimits } from './limits.ts';
+import { type Known, type Schedule, createAddressBook, hostOf } from './address-book.ts';
 import { PASSING_FAULTS, type PeerTable } from './peer-table.ts';
 import type { Requests } from './requests.ts';
+import type { SubnetOf } from './subnets.ts';
 
 /** An address somebody named: dialled until it answers, and again whenever it is lost. */
 type Boot = Schedule & { readonly address: PeerAddress; peer: PeerKey | null; isSelf: boolean };
-/** A peer heard of or met. */
-type Stranger = Schedule & {
-  readonly peer: PeerKey;
-  addresses: readonly string[];
-  hasJoined: boolean;
-  /** Authority key the peer proved when it last joined, or is said to have. */
-  authority: Hex | null;
-};
 /** What others say of a peer: where it is, and whose authority it is. */
 type Heard = Readonly<{ addresses: readonly string[]; authority: Hex | null }>;
-type Schedule = { nextMs: number; waitMs: number; dialling: boolean };
+
+/** Peers now, those this node chose, and how many of the latter each subnet holds. */
+type Outbound = Readonly<{ total: number; outbound: number; bySubnet: ReadonlyMap<string, number> }>;
 
 export type Dialler = Readonly<{
   connect(address: string): Result<void>;
@@ -44,6 +42,8 @@ export type DiallerOptions = Readonly<{
   requests: Requests;
   /** True when this node is an authority's, so it keeps links to all others. */
   isAuthority: boolean;
+  subnetOf: SubnetOf;
+  chance: Prng;
   isBanned(peer: PeerKey): boolean;
   now(): number;
   log: NetLog;
@@ -53,7 +53,6 @@ export function createDialler(options: DiallerOptions): Dialler {
   const { host, tools, limits, table, log, now } = options;
   const self = host.peerId.toString();
   const boots: Boot[] = [];
-  const book = new Map<PeerKey, Stranger>();
   const exchangedMs = new Map<PeerKey, number>();
 
   const schedule = (): Schedule => ({ nextMs: now(), waitMs: limits.redialMinMs, dialling: false });
@@ -61,6 +60,9 @@ export function createDialler(options: DiallerOptions): Dialler {
   function isConnected(peer: PeerKey): boolean {
     return table.has(peer) || host.getConnections(tools.peerIdFromString(peer)).length > 0;
   }
+
+  const { subnetOf, chance } = options;
+  const book = createAddressBook({ limits, subnetOf, isConnected, chance });
 
   async function dial(target: Schedule, addresses: readonly string[], capMs: number): Promise<PeerKey | null> {
     target.dialling = true;
@@ -110,31 +112,67 @@ export function createDialler(options: DiallerOptions): Dialler {
     }
   }
 
-  function tickStrangers(): void {
-    const time = now();
+  /** Whom this node connected to, or is dialling now. */
+  function outboundNow(): Outbound {
     const views = table.views();
-    let outbound = views.filter((one) => one.direction === 'outbound').length;
-    let total = views.length;
-    for (const stranger of book.values()) if (stranger.dialling) total += 1;
-    for (const stranger of book.values()) {
-      const isWanted = options.isAuthority && stranger.authority !== null && table.isAuthority(stranger.authority);
-      if (!isWanted && (total >= limits.wantPeers || outbound >= limits.maxOutbound)) continue;
-      if (stranger.dialling || time < stranger.nextMs || stranger.addresses.length === 0) continue;
-      // A boot node's own schedule dials it; two dials at once would make two connections, one of which is cut.
-      if (boots.some((boot) => boot.peer === stranger.peer)) continue;
-      if (options.isBanned(stranger.peer) || isConnected(stranger.peer)) continue;
-      total += 1;
-      outbound += 1;
-      dial(stranger, stranger.addresses, isWanted ? limits.redialMaxMs : limits.strangerRedialMaxMs).catch(
-        (error: unknown) => log('error', 'dialling failed', { error: String(error) }),
-      );
+    const dialling = [...book.values()].filter((known) => known.dialling);
+    const outbound = views.filter((one) => one.direction === 'outbound');
+    const bySubnet = new Map<string, number>();
+    const count = (peer: PeerKey, hosts: readonly string[]): void => {
+      for (const subnet of new Set(hosts.map((host) => subnetOf(host) ?? peer))) {
+        bySubnet.set(subnet, (bySubnet.get(subnet) ?? 0) + 1);
+      }
+    };
+    for (const { peer, remoteAddress } of outbound) count(peer, [remoteEndpoint(remoteAddress)?.host ?? '']);
+    for (const { peer, addresses } of dialling) count(peer, addresses.map(hostOf));
+    return { total: views.length + dialling.length, outbound: outbound.length + dialling.length, bySubnet };
+  }
+
+  /** What is still missing: any peer, or one of a subnet this node has none of, or nothing. */
+  function missing({ total, outbound, bySubnet }: Outbound): 'peer' | 'subnet' | null {
+    if (outbound >= limits.maxOutbound) return null;
+    if (total < limits.wantPeers || outbound < limits.minOutbound) return 'peer';
+    return bySubnet.size < limits.minOutboundSubnets ? 'subnet' : null;
+  }
+
+  /** A peer's addresses in subnets this node has not chosen often enough. */
+  function openAddresses({ peer, addresses }: Known, { bySubnet }: Outbound, most: number): readonly string[] {
+    return addresses.filter((text) => (bySubnet.get(subnetOf(hostOf(text)) ?? peer) ?? 0) < most);
+  }
+
+  function isDue(known: Known): boolean {
+    if (known.dialling || now() < known.nextMs || known.addresses.length === 0) return false;
+    // A boot node's own schedule dials it; two dials at once would make two connections, one of which is cut.
+    if (boots.some((boot) => boot.peer === known.peer)) return false;
+    return !options.isBanned(known.peer) && !isConnected(known.peer);
+  }
+
+  function dialKnown(known: Known, addresses: readonly string[], capMs: number): void {
+    dial(known, addresses, capMs).catch((error: unknown) => log('error', 'dialling failed', { error: String(error) }));
+  }
+
+  function tickStrangers(): void {
+    const isWanted = ({ authority }: Known): boolean =>
+      options.isAuthority && authority !== null && table.isAuthority(authority);
+    for (const known of book.values()) {
+      if (isWanted(known) && isDue(known)) dialKnown(known, known.addresses, limits.redialMaxMs);
+    }
+    let outbound = outboundNow();
+    if (missing(outbound) === null || ![...book.values()].some(isDue)) return;
+    for (const known of book.order().filter(isDue)) {
+      const lack = missing(outbound);
+      if (lack === null) return;
+      const addresses = openAddresses(known, outbound, lack === 'subnet' ? 1 : limits.maxOutboundPerSubnet);
+      if (addresses.length === 0) continue;
+      dialKnown(known, addresses, limits.strangerRedialMaxMs);
+      outbound = outboundNow();
     }
   }
 
   function tickExchange(): void {
     const views = table.views();
     // An authority asks on until it has met every other one, however many strangers there are.
-    if (views.length >= limits.wantPeers && !(options.isAuthority && table.missesAuthorities())) return;
+    if (missing(outboundNow()) === null && !(options.isAuthority && table.missesAuthorities())) return;
     const due = now() - limits.exchangeEveryMs;
     for (const { peer } of views) {
       if ((exchangedMs.get(peer) ?? -Infinity) > due) continue;
@@ -149,28 +187,23 @@ export function createDialler(options: DiallerOptions): Dialler {
     const timeoutMs = limits.handshakeMs;
     const answer = await options.requests.request(peer, 'peers', new Uint8Array(0), { timeoutMs, maxBytes });
     if (!answer.ok) return;
-    for (const [key, { addresses, authority }] of decodeExchange(answer.value, limits)) {
-      learn(key, addresses, false, authority);
-    }
+    for (const [key, heard] of decodeExchange(answer.value, limits)) learn(key, heard, peer);
   }
 
-  function learn(peer: PeerKey, addresses: readonly string[], isProven: boolean, hint: Hex | null = null): void {
+  /** Takes in what is said of a peer, by somebody else or by itself. */
+  function learn(peer: PeerKey, heard: Heard, from: PeerKey | null, isAnchor = false): void {
     if (peer === self || options.isBanned(peer)) return;
+    const { addresses, authority } = heard;
     const known = book.get(peer);
-    if (known !== undefined) {
-      // Hearsay never replaces the addresses of a peer that has been met.
-      if (isProven || !known.hasJoined) known.addresses = addresses;
-      return;
-    }
-    if (book.size >= limits.addressBook && !forgetOne()) return;
-    book.set(peer, { ...schedule(), peer, addresses, hasJoined: false, authority: hint });
+    // Hearsay never replaces the addresses of a peer that has been met.
+    if (known === undefined) {
+      book.add({ peer, addresses, authority, isAnchor, source: from === null ? null : sourceOf(from) }, schedule());
+    } else if (from === peer || !known.hasJoined) book.move(known, addresses);
   }
 
-  function forgetOne(): boolean {
-    for (const { peer, hasJoined } of book.values()) {
-      if (!hasJoined && !isConnected(peer)) return book.delete(peer);
-    }
-    return false;
+  function sourceOf(from: PeerKey): string {
+    const view = table.views().find(({ peer }) => peer === from);
+    return subnetOf(remoteEndpoint(view?.remoteAddress ?? '')?.host ?? '') ?? from;
   }
 
   return {
@@ -192,7 +225,8 @@ export function createDialler(options: DiallerOptions): Dialler {
         const known = byPeer.get(address.value.peer) ?? [];
         if (known.length < limits.addressesPerPeer) byPeer.set(address.value.peer, [...known, text]);
       }
-      for (const [peer, known] of byPeer) learn(peer, known, false);
+      let anchors = limits.anchors;
+      for (const [peer, known] of byPeer) learn(peer, { addresses: known, authority: null }, null, anchors-- > 0);
     },
     answerExchange(from) {
       const view = table.views().find((one) => one.peer === from);
@@ -207,10 +241,12 @@ export function createDialler(options: DiallerOptions): Dialler {
       return utf8(JSON.stringify(peers));
     },
     joined(peer) {
-      learn(peer, table.addressesOf(peer, true), true);
+      const authority = table.authorityOf(peer);
+      learn(peer, { addresses: table.addressesOf(peer, true), authority }, peer);
       const entry = book.get(peer);
       if (entry === undefined) return;
-      Object.assign(entry, schedule(), { hasJoined: true, authority: table.authorityOf(peer) });
+      const isOutbound = table.views().some((one) => one.peer === peer && one.direction === 'outbound');
+      Object.assign(entry, schedule(), { hasJoined: true, wasReached: entry.wasReached || isOutbound, authority });
     },
     refused(peer, refusal) {
       if (PASSING_FAULTS.has(refusal.code)) return;
@@ -225,7 +261,14 @@ export function createDialler(options: DiallerOptions): Dialler {
       tickStrangers();
       tickExchange();
     },
-    knownAddresses: () => [...book.values()].filter((one) => one.hasJoined).flatMap((one) => one.addresses),
+    knownAddresses() {
+      const since = new Map(table.views().map(({ peer, connectedSinceMs }) => [peer, connectedSinceMs]));
+      const reached = [...book.values()].filter(({ hasJoined, wasReached }) => hasJoined && wasReached);
+      const others = [...book.values()].filter(({ hasJoined, wasReached }) => hasJoined && !wasReached);
+      const age = ({ peer }: Known): number => since.get(peer) ?? Number.MAX_VALUE;
+      const list = [...reached.sort((a, b) => age(a) - age(b)), ...others];
+      return list.slice(0, limits.savedPeers).flatMap(({ addresses }) => addresses);
+    },
   };
 }
 

@@ -28,10 +28,22 @@ export const NET_LIMITS = {
   maxOutbound: 10,
   /** Hard cap, authorities and half-open connections included. */
   maxConnections: 200,
-  /** Connections of one IP address, and of one /24 (IPv4) or /48 (IPv6); loopback is exempt unless capLoopback. */
+  /** Inbound places of one IP address (a few nodes behind one router), and of one /24 (IPv4) or /48 (IPv6): a fifth of all.
+   * Loopback and private networks are exempt, and so are current authorities. */
   maxPerIp: 4,
-  maxPerSubnet: 16,
-  capLoopback: false,
+  maxPerSubnet: 8,
+  /** Connections of one subnet beyond these while they say who they are: one may be an authority. */
+  maxUnknownPerSubnet: 4,
+  /** Connections a node makes itself, however many others make to it, and the subnets they must lie in: whoever fills the
+   * inbound places decides nothing about these. */
+  minOutbound: 4,
+  minOutboundSubnets: 3,
+  /** Connections made to addresses of one subnet, beyond boot nodes and authorities. */
+  maxOutboundPerSubnet: 2,
+  /** Peers reached in the run before that are tried first. */
+  anchors: 4,
+  /** Addresses handed to the next run. */
+  savedPeers: 64,
   /** New inbound connections a second of one host: a test network starts many nodes on one. */
   inboundPerSecondPerHost: 100,
   /** Connections that have not finished noise and yamux. */
@@ -62,6 +74,9 @@ export const NET_LIMITS = {
   addressLength: 200,
   /** Peers whose addresses are remembered. */
   addressBook: 1_000,
+  /** Of them, not yet reached: those of one subnet, and those told by peers of one subnet. */
+  bookPerSubnet: 16,
+  bookPerSource: 128,
 
   /** Points at which a peer is banned, points forgiven a second, and how long a ban lasts. */
   banScore: 100,

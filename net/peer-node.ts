@@ -1,10 +1,12 @@
 // Owns the assembly of a peer node and its life: host, requests, gossip, peer table, dialler, one timer, one stop.
 
+import { randomBytes } from 'node:crypto';
 import { toHex } from '../base/bytes.ts';
 import { check } from '../base/check.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
+import { prng } from '../base/prng.ts';
 import type { PeerKey, PeerNode, PeerNodeOptions } from './api.ts';
-import { isLoopback, parseAddress, remoteEndpoint, subnetOf, toMultiaddr } from './addresses.ts';
+import { parseAddress, remoteEndpoint, toMultiaddr } from './addresses.ts';
 import { type Dialler, createDialler } from './dialler.ts';
 import { type Gossip, TOPICS, createGossip, topicName } from './gossip.ts';
 import { type Connection, type Host, type HostTools, createHost } from './host.ts';
@@ -12,6 +14,7 @@ import { NET_LIMITS, type NetLimits } from './limits.ts';
 import { type PeerTable, createPeerTable } from './peer-table.ts';
 import { type Penalties, createPenalties } from './penalties.ts';
 import { type Requests, createRequests } from './requests.ts';
+import { type SubnetOf, isCrowded, publicSubnet } from './subnets.ts';
 
 /** The parts of a running node. They know each other through callbacks only; this file ties the knots. */
 type Parts = Readonly<{
@@ -24,6 +27,7 @@ type Parts = Readonly<{
   table: PeerTable;
   gossip: Gossip;
   dialler: Dialler;
+  subnetOf: SubnetOf;
 }>;
 
 /** libp2p closes a second connection to the same address as soon as it is open. */
@@ -51,7 +55,7 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<Result<P
 
   const prefix = networkPrefix(options.genesisHash);
   const penalties = createPenalties(limits, options.now);
-  let host: Host | null = null;
+  let running: Parts | null = null;
   const made = await createHost({
     identityKeyBytes: options.identityKeyBytes,
     listen: listen.value,
@@ -59,13 +63,13 @@ export async function createPeerNode(options: PeerNodeOptions): Promise<Result<P
     limits,
     topics: TOPICS.map((topic) => topicName(prefix, topic)),
     denyPeer: (peer) => penalties.isBanned(peer),
-    denyInbound: (address) => host !== null && isCrowded(host.getConnections(), address, limits),
+    denyInbound: (address) => running !== null && isRefused(running, address),
     onBadFrame: (reason) => options.log('debug', 'socket closed for a bad frame', { reason }),
     peerScore: (peer) => -penalties.points(peer),
   });
   if (!made.ok) return made;
-  host = made.value.host;
-  const parts = assemble(options, limits, prefix, penalties, host, made.value.tools);
+  const parts = assemble(options, limits, prefix, penalties, made.value.host, made.value.tools);
+  running = parts;
   for (const address of options.bootNodes) {
     const added = parts.dialler.connect(address);
     if (!added.ok) options.log('warn', 'boot node left out', { address, reason: added.message });
@@ -94,20 +98,18 @@ function allAddresses(texts: readonly string[]): Result<string[]> {
   return success(found);
 }
 
-/** True when the address, or its neighbourhood, already holds its share of connections. */
-function isCrowded(connections: readonly Connection[], address: string, limits: NetLimits): boolean {
+/** True for an inbound socket whose host already holds its share of the places. Some more may come in, to say who they are:
+ * an authority has a place wherever it is. */
+function isRefused({ host, table, limits, subnetOf }: Parts, address: string): boolean {
   const remote = remoteEndpoint(address);
-  if (remote === null || (isLoopback(remote.host) && !limits.capLoopback)) return false;
-  const subnet = subnetOf(remote.host);
-  let sameIp = 0;
-  let sameSubnet = 0;
-  for (const { direction, remoteAddr } of connections) {
-    const other = direction === 'inbound' ? remoteEndpoint(remoteAddr.toString()) : null;
-    if (other === null) continue;
-    if (other.host === remote.host) sameIp += 1;
-    if (subnetOf(other.host) === subnet) sameSubnet += 1;
-  }
-  return sameIp >= limits.maxPerIp || sameSubnet >= limits.maxPerSubnet;
+  if (remote === null) return false;
+  const others = host.getConnections().flatMap(({ direction, remoteAddr, remotePeer }) => {
+    if (direction !== 'inbound' || table.isCurrentAuthority(remotePeer.toString())) return [];
+    return remoteEndpoint(remoteAddr.toString())?.host ?? [];
+  });
+  const { maxPerIp, maxPerSubnet, maxUnknownPerSubnet } = limits;
+  const most = { maxPerIp: maxPerIp + maxUnknownPerSubnet, maxPerSubnet: maxPerSubnet + maxUnknownPerSubnet };
+  return isCrowded(remote.host, others, most, subnetOf);
 }
 
 function assemble(
@@ -118,8 +120,8 @@ function assemble(
   host: Host,
   tools: HostTools,
 ): Parts {
-  const { now, log } = options;
-  const shared = { host, tools, limits, now, log };
+  const { now, log, subnetOf = publicSubnet, chance = prng(new Uint8Array(randomBytes(32))) } = options;
+  const shared = { host, tools, limits, now, log, subnetOf };
   const requests: Requests = createRequests({
     ...shared,
     prefix,
@@ -155,10 +157,11 @@ function assemble(
     ...shared,
     table,
     requests,
+    chance,
     isAuthority: options.authority !== undefined,
     isBanned: penalties.isBanned,
   });
-  const parts: Parts = { options, limits, host, tools, penalties, requests, table, gossip, dialler };
+  const parts: Parts = { options, limits, host, tools, penalties, requests, table, gossip, dialler, subnetOf };
   serveOwnProtocols(parts);
   return parts;
 }

@@ -9,6 +9,7 @@ import { verifyBinding } from './authority-binding.ts';
 import type { Connection, Host, HostTools } from './host.ts';
 import type { NetLimits } from './limits.ts';
 import { type StatusMessage, decodeStatus, encodeStatus } from './status.ts';
+import { type SubnetOf, isCrowded } from './subnets.ts';
 
 type Entry = {
   readonly peer: PeerKey;
@@ -63,6 +64,7 @@ export type PeerTableOptions = Readonly<{
   status: ChainStatus;
   authority: AuthorityBinding | null;
   limits: NetLimits;
+  subnetOf: SubnetOf;
   /** Our dialable addresses without peer id, told to others. */
   listen(): readonly string[];
   sendStatus(peer: PeerKey, bytes: Uint8Array): Promise<Result<Uint8Array>>;
@@ -196,8 +198,15 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     const strangers = [...entries.values()].filter(
       (one) => one.direction === 'inbound' && !(one.authority !== null && authorities.has(one.authority)),
     );
-    if (!reserved && connection.direction === 'inbound' && strangers.length >= limits.maxInbound) {
-      return fault('too-many-peers', `all ${limits.maxInbound} inbound slots are taken`);
+    if (!reserved && connection.direction === 'inbound') {
+      if (strangers.length >= limits.maxInbound) {
+        return fault('too-many-peers', `all ${limits.maxInbound} inbound slots are taken`);
+      }
+      // Asked again: many sockets can be on their way through the handshake at once.
+      const hosts = strangers.map((one) => remoteEndpoint(one.remoteAddress)?.host ?? '');
+      if (isCrowded(remoteEndpoint(connection.remoteAddr.toString())?.host ?? '', hosts, limits, options.subnetOf)) {
+        return fault('too-many-peers', 'the inbound slots of this subnet are taken');
+      }
     }
     const entry: Entry = {
       peer,

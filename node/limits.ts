@@ -81,6 +81,10 @@ export const BUILD_ALONE_MS = 600;
 export const HISTORY_ROUNDS = 10_000;
 /** Tokens of one answer that may wait to be read. */
 export const CHAT_EVENTS = 65_536;
+/** Bytes of the file of known peers: 64 peers of 6 addresses of 200 characters, with room. */
+export const KNOWN_PEERS_BYTES = 1 << 17;
+/** Milliseconds between two saves of it. */
+export const SAVE_PEERS_MS = 60_000;
 /** Points of the loss curve the API gives. */
 export const LOSS_POINTS = 1_000;
 /** Trainers the API lists. */

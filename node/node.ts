@@ -28,6 +28,7 @@ import { type Learning, type LearningOptions, startLearning } from './learning.t
 import { createLearningPort } from './learning-port.ts';
 import { readSecretFile } from './keystore.ts';
 import { GENESIS_FILE_BYTES, PASSWORD_FILE_BYTES } from './limits.ts';
+import { keepKnownPeers, readKnownPeers } from './known-peers.ts';
 import type { Logger } from './logger.ts';
 import { type NetworkDefinition, networkDefinition } from './network-definition.ts';
 import { isCaughtUp } from './peer-heights.ts';
@@ -97,6 +98,7 @@ async function startPeers(
     listenHost: config.host,
     port: config.port,
     bootNodes: config.boot_nodes,
+    knownAddresses: readKnownPeers(config.data_dir, log),
     ...(config.announce_addresses.length > 0 ? { announce: config.announce_addresses } : {}),
     chainId: Number(chain.chainId),
     genesisHash,
@@ -238,6 +240,7 @@ async function startParts(
   if (!peers.ok) return peers;
   const peerNode = peers.value;
   closers.push(() => peerNode.stop());
+  closers.push(keepKnownPeers(config.data_dir, peerNode, clock, log));
   serveBlocks(peerNode, chain);
   const senders = createSenderRecovery(log);
   closers.push(() => senders.stop());

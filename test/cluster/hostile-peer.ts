@@ -33,7 +33,7 @@ export async function villain(
       chainId: target.chainId,
       genesisHash: target.genesisHash,
       status: { height: 0, headHash: `0x${'ab'.repeat(32)}`, role: 'regular', apiUrl: '' },
-      limits: { wantPeers: 0 },
+      limits: { wantPeers: 0, maxOutbound: 0 },
       now: systemClock.monotonic,
       log: () => undefined,
       ...more,
