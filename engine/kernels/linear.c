@@ -234,7 +234,8 @@ INLINE vec_i scaled(vec_i c, __m256 scale, float *to, vec_i worst) {
   return _mm256_max_epi32(worst, _mm256_and_si256(_mm256_castps_si256(y), _mm256_set1_epi32(0x7fffffff)));
 }
 
-// The same with 256 bits. A function of its own, and a name for every sum: gcc keeps them in memory otherwise.
+// The same with 256 bits. Every sum has a name, and a line without VNNI is one piece of assembly: left to itself, gcc reads
+// the right operand once for every line and copies sums between registers, which made this slower than sums in memory.
 static __attribute__((noinline)) vec_i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
   vec_i start0 = vzero(), start1 = vzero();
 #if UNSIGNED_A
@@ -242,7 +243,15 @@ static __attribute__((noinline)) vec_i whole_tile(const packed *restrict a, cons
   start1 = _mm256_sub_epi32(start1, _mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)(sums + 8)), 7));
 #endif
   vec_i c00 = start0, c01 = start1, c10 = start0, c11 = start1, c20 = start0, c21 = start1, c30 = start0, c31 = start1;
+#if defined(VNNI256)
 #define LINE(i, c0, c1) { vec_i left = vpair(a + i * DEPTH); c0 = vdot(c0, left, right0); c1 = vdot(c1, left, right1); }
+#else
+#define LINE(i, c0, c1) { \
+    vec_i left, product; \
+    __asm__("vpbroadcastd %4, %2\n\tvpmaddwd %5, %2, %3\n\tvpmaddwd %6, %2, %2\n\tvpaddd %3, %0, %0\n\tvpaddd %2, %1, %1" \
+            : "+x"(c0), "+x"(c1), "=&x"(left), "=&x"(product) : "m"(*(const i32_alias *)(a + i * DEPTH)), "x"(right0), "x"(right1)); \
+  }
+#endif
   for (int64_t g = 0; g < groups; g++, a += PANEL_A * DEPTH, b += PANEL_B * DEPTH) {
     vec_i right0 = vload(b), right1 = vload(b + PANEL_B / 2 * DEPTH);
     LINE(0, c00, c01) LINE(1, c10, c11) LINE(2, c20, c21) LINE(3, c30, c31)
