@@ -2,24 +2,32 @@
 // or one synchronous trainer with the same tokens in every step.
 
 import { utf8 } from '../base/bytes.ts';
+import { present } from '../base/check.ts';
 import { unwrap } from '../base/fault.ts';
 import { sha256 } from '../base/hash.ts';
 import type { Executor } from '../engine/executor.ts';
-import { aggregate } from '../trainer/aggregate.ts';
+import { DEFAULT_OUTER_STEP, aggregate } from '../trainer/aggregate.ts';
 import { type RoundShare, createDataOrder, positionsOfRound, stepSequences } from '../trainer/data-order.ts';
 import type { Dataset } from '../trainer/dataset.ts';
 import { createHeldOutMeter } from '../trainer/held-out.ts';
 import { initialWeights } from '../trainer/initial-weights.ts';
 import type { ModelConfig } from '../trainer/model.ts';
 import { encodeWithResidual } from '../trainer/residual.ts';
-import { DEFAULT_OPTIMIZER, type Schedule, hyperParameters, roundingSeed } from '../trainer/schedule.ts';
+import {
+  DEFAULT_OPTIMIZER,
+  type Schedule,
+  biasCorrection,
+  hyperParameters,
+  roundingSeed,
+} from '../trainer/schedule.ts';
 import { type SparseShape, decodeSparse } from '../trainer/sparse-update.ts';
 import { type StepRunner, createStepRunner, floats, startFromBase } from '../trainer/step-runner.ts';
-import { decodeUpdate, encodeUpdate } from '../trainer/update.ts';
-import { present } from '../base/check.ts';
+import { type Update, decodeUpdate, encodeUpdate, updateValues } from '../trainer/update.ts';
+import { signUpdate } from './sign-update.ts';
 
 /** Everything a run depends on besides code and corpus: runs are looked up by it. */
 export type RunPlan = Readonly<{
+  /** Name of a preset, or widths as `customModel` reads them. */
   preset: string;
   seed: number;
   /** Trainers; 0 is the synchronous trainer, moments carried over all steps. */
@@ -37,6 +45,14 @@ export type RunPlan = Readonly<{
   decay: number;
   etaNumerator: number;
   etaShift: number;
+  /** Heavy ball on the outer step, in 1/256. */
+  momentum: number;
+  /** Whether a trainer's moments are carried from round to round. */
+  carry: boolean;
+  /** Whether a trainer starts from base less what it has not sent yet. */
+  keep: boolean;
+  /** Eighths of each chunk that a round sends as signs; 0: codec 2 or dense. */
+  eighths: number;
 }>;
 
 export type RunResult = Readonly<{
@@ -121,54 +137,81 @@ async function synchronous(
   return 0;
 }
 
-async function rounds(
-  plan: RunPlan,
-  { executor, config, data }: Workshop,
-  genesis: Uint8Array,
-  report: Report,
-): Promise<number> {
-  const { trainers, capacity, roundSteps, shape, decay } = plan;
+type Sent = Readonly<{ update: Update; bytes: number }>;
+
+/** What a trainer has from its own last round. */
+type Own = { moments: Uint8Array | null; residual: Float32Array | null };
+
+async function rounds(plan: RunPlan, shop: Workshop, genesis: Uint8Array, report: Report): Promise<number> {
+  const { executor, config, data } = shop;
+  const { trainers, capacity, roundSteps } = plan;
   const capacities = Array.from({ length: trainers }, () => capacity / trainers);
   const runner = createStepRunner(executor, config, { batch: (capacity / trainers) * plan.batch, seq: config.context });
   const order = createDataOrder(data.root, data.sequences);
-  const residuals: (Float32Array | null)[] = capacities.map(() => null);
-  const outer = {
-    outerEtaNumerator: plan.etaNumerator,
-    outerEtaShift: plan.etaShift,
-    weightCapBps: 5_000,
-    clipBps: 20_000,
-  };
+  const own: Own[] = capacities.map(() => ({ moments: null, residual: null }));
+  const outer = { ...DEFAULT_OUTER_STEP, outerEtaNumerator: plan.etaNumerator, outerEtaShift: plan.etaShift };
   let base = floats(genesis);
+  let before = base;
   let updateBytes = 0;
   for (let round = 0; round * roundSteps < plan.steps; round++) {
     const share: RoundShare = { round, dataStart: 0, capacities, steps: roundSteps, batch: plan.batch };
     const from = { ...share, dataStart: round * positionsOfRound(share) };
     const key = sha256(utf8(`convergence round ${plan.seed} ${round}`));
-    const accepted = [];
-    for (let slot = 0; slot < trainers; slot++) {
-      startFromBase(runner, new Uint8Array(base.buffer, base.byteOffset, base.byteLength));
+    const accepted = own.map((mine, slot) => {
+      startRound(runner, base, mine, plan);
       for (let step = 0; step < roundSteps; step++) {
         const hyper = hyperParameters(scheduleOf(plan), DEFAULT_OPTIMIZER, round * roundSteps, step);
+        if (plan.carry) correctFrom(hyper, round * roundSteps + step + 1);
         oneStep(runner, data, stepSequences(order, from, slot, step), roundingSeed(key, slot, step), hyper);
       }
-      const final = floats(runner.state.slice(0, runner.parameterBytes));
-      let bytes: Uint8Array;
-      if (shape === null) bytes = present(encodeUpdate(base, final), 'finite update');
-      else {
-        const sent = present(
-          encodeWithResidual(base, final, residuals[slot] ?? null, { shape, decay }),
-          'finite update',
-        );
-        residuals[slot] = sent.residual;
-        bytes = sent.bytes;
-      }
-      updateBytes = bytes.length;
-      const update = shape === null ? decodeUpdate(bytes, base.length) : decodeSparse(bytes, base.length, shape);
-      accepted.push({ update: unwrap(update), capacity: present(capacities[slot], 'capacity') });
-    }
-    base = aggregate(base, accepted, outer).params;
-    await report((round + 1) * roundSteps, new Uint8Array(base.buffer, base.byteOffset, base.byteLength));
+      const { update, bytes } = endRound(runner, base, mine, plan, round);
+      updateBytes = bytes;
+      return { update, capacity: present(capacities[slot], 'capacity') };
+    });
+    const next = aggregate(base, accepted, outer, { before, share: plan.momentum }).params;
+    [before, base] = [base, next];
+    await report((round + 1) * roundSteps, bytesOf(base));
   }
   runner.close();
   return updateBytes;
+}
+
+const bytesOf = (values: Float32Array): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+
+/** Bias corrections of moments that have seen `count` steps, this one included. */
+function correctFrom(hyper: Float32Array, count: number): void {
+  const [, beta1 = 0, beta2 = 0] = hyper;
+  hyper[5] = biasCorrection(beta1, count);
+  hyper[6] = biasCorrection(beta2, count);
+}
+
+function startRound(runner: StepRunner, base: Float32Array, mine: Own, plan: RunPlan): void {
+  const { residual, moments } = mine;
+  const start = plan.keep && residual !== null ? base.map((value, i) => value - (residual[i] as number)) : base;
+  startFromBase(runner, bytesOf(start));
+  if (moments !== null) runner.state.set(moments, runner.parameterBytes);
+}
+
+/** Sends what the round moved, and keeps what the next one needs. */
+function endRound(runner: StepRunner, base: Float32Array, mine: Own, plan: RunPlan, round: number): Sent {
+  const { shape, decay, eighths } = plan;
+  const final = floats(runner.state.slice(0, runner.parameterBytes));
+  if (plan.carry) mine.moments = runner.state.slice(runner.parameterBytes);
+  // A trainer that started from what it had not sent has that in its final state.
+  const residual = plan.keep ? null : mine.residual;
+  if (eighths > 0) {
+    const wanted = base.map((from, i) => ((residual?.[i] ?? 0) * decay) / 256 + (from - (final[i] as number)));
+    const { update, bytes } = signUpdate(wanted, eighths, round);
+    const sent = updateValues(update);
+    mine.residual = wanted.map((value, i) => value - (sent[i] as number));
+    return { update, bytes };
+  }
+  if (shape === null) {
+    const bytes = present(encodeUpdate(base, final), 'finite update');
+    return { update: unwrap(decodeUpdate(bytes, base.length)), bytes: bytes.length };
+  }
+  const sent = present(encodeWithResidual(base, final, residual, { shape, decay }), 'finite update');
+  mine.residual = sent.residual;
+  return { update: unwrap(decodeSparse(sent.bytes, base.length, shape)), bytes: sent.bytes.length };
 }
