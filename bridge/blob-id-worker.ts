@@ -4,11 +4,14 @@
 import { readFileSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { BlobEncoder } from '@mysten/walrus-wasm';
+import { lowerThreadPriority } from '../base/thread-priority.ts';
+import { BRIDGE_LIMITS } from './limits.ts';
 
 /** A blob as bytes, or as a file so that they need not be copied between threads. */
 export type IdRequest = Readonly<{ serial: number; shards: number; source: Uint8Array | string }>;
 export type IdAnswer = Readonly<{ serial: number; blobId: Uint8Array }> | Readonly<{ serial: number; error: string }>;
 
+lowerThreadPriority(BRIDGE_LIMITS.idNice);
 const port = parentPort;
 const encoders = new Map<number, BlobEncoder>();
 

@@ -13,6 +13,8 @@ export const BRIDGE_LIMITS = {
   idQueue: 1_000,
   /** The worker ends after this long without work, giving its memory back. */
   idWorkerIdleMs: 30_000,
+  /** Nice value of the worker: nobody waits for an id, votes are on the same machine. */
+  idNice: 10,
   /** Blobs whose bytes were hashed in this process and need no second look. */
   verified: 10_000,
 

@@ -9,6 +9,8 @@ import type { RoundSpec, TrainingConfig, TrainingRules } from '../trainer/rules.
 export type EngineThreadData = Readonly<{
   backend: 'auto' | 'native' | 'wasm' | 'cuda';
   threads: number;
+  /** Nice value of the thread and of those it starts (base/thread-priority.ts); 0 leaves it as it is. */
+  nice: number;
   /** Mebibytes this engine may take for training and auditing; 0 asks the system. */
   memoryMb: number;
   training: TrainingConfig;
@@ -87,8 +89,8 @@ export type GenerateArgs = Readonly<{
   stopTokens: readonly number[];
 }>;
 
-/** Description of the engine in the thread: which backend runs and why. */
-export type HelloAnswer = Readonly<{ description: string }>;
+/** Description of the engine in the thread: which backend runs and why; the priority the thread has. */
+export type HelloAnswer = Readonly<{ description: string; priority: string }>;
 /** How steps of a capacity run here (trainer/execution-plan.ts): one line for the log. */
 export type PlanAnswer = Readonly<{ note: string }>;
 export type PlanArgs = Readonly<{ capacity: number }>;

@@ -7,6 +7,7 @@ import { equal, toHex, u32be } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
 import { FaultError, fault, unwrap } from '../base/fault.ts';
 import { taggedHash } from '../base/hash.ts';
+import { lowerThreadPriority } from '../base/thread-priority.ts';
 import { createExecutor } from '../engine/executor.ts';
 import { programHash } from '../engine/program.ts';
 import { aggregate } from '../trainer/aggregate.ts';
@@ -49,6 +50,8 @@ import { type CallContext, serveCalls } from './worker-channel.ts';
 
 const data = workerData as EngineThreadData;
 const { training, rules } = data;
+// Before the executor: its helper threads inherit the priority.
+const priority = data.nice > 0 ? lowerThreadPriority(data.nice) : 'as started';
 const executor = await createExecutor({ backend: data.backend, threads: data.threads });
 
 let openedDataset: Dataset | null = null;
@@ -247,7 +250,7 @@ async function generate(args: GenerateArgs, context: CallContext): Promise<null>
 }
 
 serveCalls(present(parentPort, 'parent of the engine thread'), {
-  hello: async (): Promise<HelloAnswer> => ({ description: executor.description }),
+  hello: async (): Promise<HelloAnswer> => ({ description: executor.description, priority }),
   plan: (args: PlanArgs) => inTurn(async () => plan(args)),
   train: (args: TrainArgs, context: CallContext) => inTurn(() => train(args, context)),
   audit: (args: AuditArgs, context: CallContext) => inTurn(() => audit(args, context)),

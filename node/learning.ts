@@ -23,7 +23,7 @@ import type { EngineThreadData } from './engine-calls.ts';
 import { type EngineThread, startEngineThread } from './engine-thread.ts';
 import type { Identity } from './identity.ts';
 import { type LearningHistory, createLearningHistory, replayHistory } from './learning-history.ts';
-import { BLOB_RETRY_MS } from './limits.ts';
+import { BLOB_RETRY_MS, ENGINE_NICE } from './limits.ts';
 import type { Logger } from './logger.ts';
 import { type ModelKeeper, createModelKeeper } from './model-keeper.ts';
 import { HELD_OUT_SEQUENCES, type NetworkDefinition } from './network-definition.ts';
@@ -106,7 +106,8 @@ async function need(
   }
 }
 
-function threadData(options: LearningOptions, dataset: Uint8Array): EngineThreadData {
+/** What all engine threads are started with; each has its own nice value. */
+function threadData(options: LearningOptions, dataset: Uint8Array): Omit<EngineThreadData, 'nice'> {
   const shared = new SharedArrayBuffer(dataset.length);
   new Uint8Array(shared).set(dataset);
   return {
@@ -134,16 +135,17 @@ type Agents = Readonly<{
 
 function createAgents(
   options: LearningOptions,
-  data: EngineThreadData,
+  data: Omit<EngineThreadData, 'nice'>,
   blobs: BlobExchange,
   walrus: Walrus | null,
 ): Agents {
   const { config, definition, identity, isAuthority, chain, peerNode, store, sender, clock, log } = options;
-  const chatThread = startEngineThread('chat', data, log);
-  const auditThread = isAuthority ? startEngineThread('audit', data, log) : null;
-  const trainThread = config.training_enabled ? startEngineThread('train', data, log) : null;
+  const start = (job: keyof typeof ENGINE_NICE) => startEngineThread(job, { ...data, nice: ENGINE_NICE[job] }, log);
+  const chatThread = start('chat');
+  const auditThread = isAuthority ? start('audit') : null;
+  const trainThread = config.training_enabled ? start('train') : null;
   // A thread of its own, begun when it is needed: an answer must not wait for the end of a round.
-  const disputeThread = config.training_enabled ? startEngineThread('dispute', data, log) : null;
+  const disputeThread = config.training_enabled ? start('dispute') : null;
   const thread = auditThread ?? chatThread;
   const keeper = createModelKeeper({ directory: join(config.data_dir, 'models'), definition, thread, blobs, log });
   const trainer =
@@ -210,8 +212,11 @@ function createAgents(
     chatThread,
     threads: [chatThread, auditThread, trainThread, disputeThread].flatMap((each) => each ?? []),
     async plan() {
-      if (auditThread !== null) log.info('audits', { plan: (await auditThread.plan(1)).note });
-      if (trainThread !== null) log.info('training', { plan: (await trainThread.plan(config.capacity)).note });
+      const told = async (planned: EngineThread, capacity: number) => {
+        return { plan: (await planned.plan(capacity)).note, priority: (await planned.hello()).priority };
+      };
+      if (auditThread !== null) log.info('audits', await told(auditThread, 1));
+      if (trainThread !== null) log.info('training', await told(trainThread, config.capacity));
     },
   };
 }
