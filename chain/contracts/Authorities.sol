@@ -91,6 +91,7 @@ contract Authorities {
     }
 
     function _vote(uint256 number, uint64 version) private {
+        if (number >= proposals.length) revert ProposalOver(number);
         Proposal storage proposal = proposals[number];
         if (proposal.closed || proposal.version != version || block.number >= proposal.deadline) revert ProposalOver(number);
         uint120 bit = uint120(1 << (_mustSit(version, msg.sender) - 1));
