@@ -80,11 +80,15 @@ export function createModelKeeper(options: {
   function params(root: Hex): Uint8Array | null {
     if (root === current.record.root) return current.params;
     if (root === parameters.genesisModelRoot) return genesisParams;
-    if (!existsSync(fileOf(root))) return null;
-    const bytes = new Uint8Array(readFileSync(fileOf(root)));
-    if (toHex(stateRoot(bytes)) === root) return bytes;
+    const found = statSync(fileOf(root), { throwIfNoEntry: false });
+    if (found === undefined) return null;
+    // Every model of a network is as long as its first; nothing is read of what is not.
+    if (found.isFile() && found.size === genesisParams.length) {
+      const bytes = new Uint8Array(readFileSync(fileOf(root)));
+      if (toHex(stateRoot(bytes)) === root) return bytes;
+    }
     log.warn('model file does not have its root; removed', { root });
-    rmSync(fileOf(root), { force: true });
+    rmSync(fileOf(root), { recursive: true, force: true });
     return null;
   }
 

@@ -25,6 +25,8 @@ export const MAX_SLOTS = 64;
 export const MAX_CAPACITY = 64;
 /** Parameters of one model; bounds updates, states and checkpoints before anything is allocated. */
 export const MAX_PARAMETERS = 2 ** 31;
+/** Bytes of a residual on disk: what Node reads of one file at a time. */
+export const MAX_RESIDUAL_BYTES = 2 ** 31 - 1;
 /** Held-out sequences that one evaluation runs over. */
 export const MAX_HELD_OUT_SEQUENCES = 4_096;
 

@@ -1,11 +1,12 @@
 // Owns the states of a running round on disk: enough to serve an audited step's start and to go on after a crash.
 // Synchronous on purpose: rounds run in a worker thread of their own.
 
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { concat, equal } from '../base/bytes.ts';
 import { sha256 } from '../base/hash.ts';
 import { LEAF_BYTES, type SentLeaf, decodeLeaves, encodeLeaves } from './leaf.ts';
+import { MAX_RESIDUAL_BYTES } from './limits.ts';
 
 export type RoundStore = Readonly<{
   /** Leaves of the steps done when the newest state was written; none when the folder holds another task. */
@@ -48,7 +49,7 @@ export function saveResidual(folder: string, residual: Uint8Array): void {
 
 /** Not yet checked against its root. */
 export function readResidual(folder: string): Uint8Array | null {
-  return readIfThere(residualFile(folder));
+  return readIfThere(residualFile(folder), MAX_RESIDUAL_BYTES);
 }
 
 /** States to leave out between kept ones, so that `maxBytes` holds. */
@@ -65,11 +66,11 @@ export function openRoundStore(options: RoundStoreOptions): RoundStore {
   if (leaves.length === 0) clear();
 
   function clear(): void {
-    for (const name of readdirSync(folder)) rmSync(join(folder, name), { force: true });
+    for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true });
   }
   function state(step: number): Uint8Array | null {
     if (step >= leaves.length) return null;
-    const bytes = readIfThere(fileOf(step));
+    const bytes = readIfThere(fileOf(step), stateBytes);
     return bytes !== null && bytes.length === stateBytes ? bytes : null;
   }
   function kept(): readonly number[] {
@@ -89,7 +90,7 @@ export function openRoundStore(options: RoundStoreOptions): RoundStore {
 }
 
 function readProgress(path: string, identity: Uint8Array, steps: number): readonly SentLeaf[] {
-  const bytes = readIfThere(path);
+  const bytes = readIfThere(path, 64 + steps * LEAF_BYTES);
   if (bytes === null || bytes.length < 64) return [];
   const body = bytes.subarray(0, -32);
   if (!equal(sha256(body), bytes.subarray(-32)) || !equal(body.subarray(0, 32), identity)) return [];
@@ -99,16 +100,16 @@ function readProgress(path: string, identity: Uint8Array, steps: number): readon
   return leaves.ok ? leaves.value : [];
 }
 
-function readIfThere(path: string): Uint8Array | null {
-  try {
-    return new Uint8Array(readFileSync(path));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
+/** Null for what is no file of at most so many bytes: nothing is read of a longer one. */
+function readIfThere(path: string, mostBytes: number): Uint8Array | null {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined || !found.isFile() || found.size > mostBytes) return null;
+  return new Uint8Array(readFileSync(path));
 }
 
 function replaceFile(path: string, bytes: Uint8Array): void {
   writeFileSync(`${path}.new`, bytes);
+  // A folder in a file's place would keep the round from ever being saved.
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) rmSync(path, { recursive: true });
   renameSync(`${path}.new`, path);
 }

@@ -1,6 +1,6 @@
 // Shows that a round's result is fixed by its task alone: whoever runs it, wherever it was interrupted.
 
-import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
@@ -91,6 +91,25 @@ test('torn, foreign and damaged files are passed over, never believed', async (t
     },
     (folder) => {
       truncateSync(join(folder, 'progress.bin'), 90);
+      return 0;
+    },
+    (folder) => {
+      // Longer than memory could hold: not read at all.
+      truncateSync(join(folder, 'progress.bin'), 2 ** 40);
+      return 0;
+    },
+    (folder) => {
+      truncateSync(join(folder, 'state-7.bin'), 2 ** 40);
+      return 7;
+    },
+    (folder) => {
+      rmSync(join(folder, 'state-7.bin'));
+      mkdirSync(join(folder, 'state-7.bin'));
+      return 7;
+    },
+    (folder) => {
+      rmSync(join(folder, 'progress.bin'));
+      mkdirSync(join(folder, 'progress.bin', 'inside'), { recursive: true });
       return 0;
     },
   ];
