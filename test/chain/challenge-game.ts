@@ -2,12 +2,14 @@
 
 import { type Hex, fromHex, toHex } from '../../base/bytes.ts';
 import { check, present } from '../../base/check.ts';
+import { open } from '../../base/merkle.ts';
 import { ONE_POL } from '../../base/units.ts';
 import type { ContractCall, RoundRecord } from '../../chain/system/api.ts';
 import { commitCall } from '../../chain/system/calls.ts';
 import {
   type ChallengeEvent,
   type Disclosure,
+  type ProgramProof,
   type TreeNode,
   answerCall,
   askCall,
@@ -20,6 +22,8 @@ import { type Executor, createExecutor } from '../../engine/executor.ts';
 import { answerStep } from '../../trainer/dispute-answer.ts';
 import { type Answered, findDifference } from '../../trainer/dispute-find.ts';
 import { fixedAnswer, openDispute } from '../../trainer/dispute-proof.ts';
+import { encodeRecord, recordHashes } from '../../trainer/dispute-layout.ts';
+import { scheduleProof } from '../../trainer/dispute-roots.ts';
 import { discloseNode, holdTree, rootOfTree } from '../../trainer/dispute-tree.ts';
 import { disputeProofs, disputedStep } from '../../trainer/dispute-step.ts';
 import { traceRoot } from '../../trainer/leaf.ts';
@@ -167,4 +171,38 @@ function disclose(node: TreeNode, honest: (node: TreeNode) => Disclosure | null,
     return disclosureOf(nodes, leaf, siblings);
   }
   return honest(node);
+}
+
+export function honestAnswer(game: Game, step: number) {
+  const { executor, task, trace } = game;
+  const own = cheatedStep(executor, task, step, present(trace.states[step], 'state'), null);
+  const said = present(answerStep(own, trace.leaves, tables().programProof(1)), 'answer');
+  return { own, said };
+}
+
+/** A question about list entry 2 and the piece over it, as the rules would have them. */
+export function honestMoves(game: Game, step: number) {
+  const { own, said } = honestAnswer(game, step);
+  const { answer } = said;
+  const program: ProgramProof = answer.program;
+  const answered = { leaf: answer.leaf, stateBefore: answer.earlier.stateRoot, roots: answer.roots };
+  const fixed = fixedAnswer(answered, program);
+  const hashes = recordHashes(own.layout);
+  const index = own.layout.records.findIndex(({ operands }) => operands.some(({ home }) => home.kind === 'list'));
+  const record = present(own.layout.records[index], 'record');
+  const operand = record.operands.findIndex(({ home }) => home.kind === 'list');
+  const listed = record.operands.flatMap(({ home }) => (home.kind === 'list' ? [home.entry] : []));
+  const roots = answer.roots.map((root) => Buffer.from(root.slice(2), 'hex'));
+  const entries = listed.map((entry) => ({
+    root: present(answer.roots[entry], 'root'),
+    siblings: open(roots, entry).siblings.map((hash) => toHex(hash)),
+  }));
+  const proof = {
+    record: toHex(encodeRecord(record)),
+    index,
+    siblings: open(hashes, index).siblings.map((hash) => toHex(hash)),
+  };
+  const question = { proof, operand, entries: entries.slice(0, 1), level: 0, index: 0 };
+  const schedule = scheduleProof(RULES, 0, step);
+  return { own, said, answered, fixed, question, piece: { proof, selected: [], entries, schedule, witness: [] } };
 }

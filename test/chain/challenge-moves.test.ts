@@ -2,7 +2,7 @@
 // becomes of a challenge nobody proves or nobody answers. An honest trainer keeps its stake through all of it.
 
 import test from 'ava';
-import { type Hex, toHex } from '../../base/bytes.ts';
+import type { Hex } from '../../base/bytes.ts';
 import { present } from '../../base/check.ts';
 import { prng } from '../../base/prng.ts';
 import { ONE_POL } from '../../base/units.ts';
@@ -10,7 +10,6 @@ import type { ContractCall } from '../../chain/system/api.ts';
 import { requestExitCall, withdrawCall } from '../../chain/system/calls.ts';
 import {
   CHALLENGES_ADDRESS,
-  type ProgramProof,
   answerCall,
   askCall,
   challengeCall,
@@ -23,25 +22,14 @@ import {
   settleCall,
 } from '../../chain/system/challenges.ts';
 import { readRound, readSupply, readTrainer } from '../../chain/system/views.ts';
-import { answerStep, openTraceLeaf } from '../../trainer/dispute-answer.ts';
-import { encodeRecord, recordHashes } from '../../trainer/dispute-layout.ts';
+import { openTraceLeaf } from '../../trainer/dispute-answer.ts';
 import { findDifference } from '../../trainer/dispute-find.ts';
-import { fixedAnswer } from '../../trainer/dispute-proof.ts';
-import { scheduleProof } from '../../trainer/dispute-roots.ts';
-import { open } from '../../base/merkle.ts';
-import { RULES, cheatedStep, tables } from '../trainer/dispute-fixture.ts';
-import { BOND, CHALLENGER, type Game, eventOf, openGame } from './challenge-game.ts';
+import { RULES, tables } from '../trainer/dispute-fixture.ts';
+import { BOND, CHALLENGER, type Game, eventOf, honestAnswer, honestMoves, openGame } from './challenge-game.ts';
 import { STAKE, trainerAt } from './system-life.ts';
 import { type World, accountOf } from './system-world.ts';
 
 const STRANGER = accountOf('stranger');
-
-function honestAnswer(game: Game, step: number) {
-  const { executor, task, trace } = game;
-  const own = cheatedStep(executor, task, step, present(trace.states[step], 'state'), null);
-  const said = present(answerStep(own, trace.leaves, tables().programProof(1)), 'answer');
-  return { own, said };
-}
 
 async function refused(
   t: { is(a: unknown, b: unknown, m?: string): void },
@@ -62,33 +50,6 @@ async function settled(world: World, round: number): Promise<void> {
 async function challenged(game: Game, step: number): Promise<number> {
   const call = challengeCall(game.round.round, game.trainer, step, BOND);
   return eventOf(await game.world.ok(CHALLENGER, call), 'challenged').id;
-}
-
-/** A question about list entry 2 and the piece over it, as the rules would have them. */
-function honestMoves(game: Game, step: number) {
-  const { own, said } = honestAnswer(game, step);
-  const { answer } = said;
-  const program: ProgramProof = answer.program;
-  const answered = { leaf: answer.leaf, stateBefore: answer.earlier.stateRoot, roots: answer.roots };
-  const fixed = fixedAnswer(answered, program);
-  const hashes = recordHashes(own.layout);
-  const index = own.layout.records.findIndex(({ operands }) => operands.some(({ home }) => home.kind === 'list'));
-  const record = present(own.layout.records[index], 'record');
-  const operand = record.operands.findIndex(({ home }) => home.kind === 'list');
-  const listed = record.operands.flatMap(({ home }) => (home.kind === 'list' ? [home.entry] : []));
-  const roots = answer.roots.map((root) => Buffer.from(root.slice(2), 'hex'));
-  const entries = listed.map((entry) => ({
-    root: present(answer.roots[entry], 'root'),
-    siblings: open(roots, entry).siblings.map((hash) => toHex(hash)),
-  }));
-  const proof = {
-    record: toHex(encodeRecord(record)),
-    index,
-    siblings: open(hashes, index).siblings.map((hash) => toHex(hash)),
-  };
-  const question = { proof, operand, entries: entries.slice(0, 1), level: 0, index: 0 };
-  const schedule = scheduleProof(RULES, 0, step);
-  return { own, said, answered, fixed, question, piece: { proof, selected: [], entries, schedule, witness: [] } };
 }
 
 test('an honest trainer that is challenged keeps its stake and gains a fifth of the bond', async (t) => {

@@ -231,6 +231,23 @@ export class World {
     return sent;
   }
 
+  /** What a call would do, invariants after it included; the world stays as it is. */
+  async probe(from: Hex, call: ContractCall): Promise<Sent> {
+    const { state } = this.#parts;
+    const memory = structuredClone(this.#memory);
+    await state.checkpoint();
+    try {
+      const sent = await this.#run(from, call, false);
+      if (sent.error !== null) return sent;
+      noteEvents(memory, sent.events);
+      await checkLedger(memory, this.view, this.balance);
+      await checkTransition(memory, this.view);
+      return sent;
+    } finally {
+      await state.revert();
+    }
+  }
+
   async fund(address: Hex, wei: bigint): Promise<void> {
     await this.#credit(address, wei);
     this.#memory.fundedWei += wei;

@@ -24,9 +24,9 @@ import { decodeUpdate, encodeUpdate } from '../../trainer/update.ts';
 import { caseOf, difference, runCase } from './cases.ts';
 import { TINY, TINY_SHAPE } from './training-run.ts';
 
-type Answer = Readonly<{ ok: true }> | Readonly<{ ok: false; code: string; message: string }>;
+export type Answer = Readonly<{ ok: true }> | Readonly<{ ok: false; code: string; message: string }>;
 /** `decode` throws nothing; it answers with a value that is as canonical as its bytes, or with a refusal that says why. */
-type Target = Readonly<{ name: string; samples: readonly Uint8Array[]; decode(bytes: Uint8Array): Answer }>;
+export type Target = Readonly<{ name: string; samples: readonly Uint8Array[]; decode(bytes: Uint8Array): Answer }>;
 
 /** A refusal's message is for a log line. */
 const MESSAGE_CHARACTERS = 1_000;
@@ -113,7 +113,8 @@ function runBoth(program: TensorProgram, scalar: Executor, wasm: Executor, rando
 
 const EXTREMES = [0, 1, 0x7f, 0x80, 0xff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 
-function mutate(bytes: Uint8Array, others: readonly Uint8Array[], random: Prng): Uint8Array {
+/** One change: cut, lengthened, a bit, a byte, a word at the edge of its range, a part of another sample. */
+export function mutate(bytes: Uint8Array, others: readonly Uint8Array[], random: Prng): Uint8Array {
   const at = random.below(Math.max(1, bytes.length));
   const out = bytes.slice();
   const join = (...parts: readonly Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
