@@ -4,17 +4,20 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { toHex } from '../../base/bytes.ts';
-import { fault, unwrap } from '../../base/fault.ts';
+import { toHex, utf8 } from '../../base/bytes.ts';
+import { fault } from '../../base/fault.ts';
+import { sha256 } from '../../base/hash.ts';
 import { stateRoot } from '../../base/merkle.ts';
 import { prng } from '../../base/prng.ts';
 import type { Logger } from '../../node/logger.ts';
 import { createModelKeeper } from '../../node/model-keeper.ts';
-import { readGenesis } from '../../node/node.ts';
+import type { NetworkDefinition } from '../../node/network-definition.ts';
 import { ownResidual } from '../../node/residuals.ts';
 import { roundFolder } from '../../node/state-exchange.ts';
+import { initialWeights } from '../../trainer/initial-weights.ts';
 import { residualFile, saveResidual } from '../../trainer/round-store.ts';
-import { foundSmallNetwork, openStage } from '../cluster/harness.ts';
+import { testParameters } from '../chain/system-world.ts';
+import { TINY } from '../engine/training-run.ts';
 
 const LONGER_THAN_MEMORY = 2 ** 40;
 
@@ -34,10 +37,16 @@ const DAMAGE: Readonly<Record<string, (path: string, bytes: Uint8Array) => void>
 };
 
 test('a damaged model file is named, removed and asked for again', async (t) => {
-  const stage = openStage('learning-files');
-  t.teardown(() => stage.close());
-  const { genesisFile } = await foundSmallNetwork(stage, { authorities: 1, regularNodes: 0 });
-  const definition = unwrap(readGenesis(genesisFile));
+  const folder = mkdtempSync(join(tmpdir(), 'models-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const initialSeed = sha256(utf8('models'));
+  const genesisModelRoot = toHex(stateRoot(initialWeights(TINY, initialSeed)));
+  // What of a network's definition says which models it has.
+  const definition = {
+    parameters: { ...testParameters, genesisModelRoot },
+    training: { model: TINY },
+    initialSeed,
+  } as unknown as NetworkDefinition;
   const warned: string[] = [];
   const note = (): void => undefined;
   const log: Logger = {
@@ -46,7 +55,7 @@ test('a damaged model file is named, removed and asked for again', async (t) => 
     error: note,
     warn: (event, fields) => warned.push(`${event} ${fields?.['root']}`),
   };
-  const directory = join(stage.directory, 'models');
+  const directory = join(folder, 'models');
   mkdirSync(directory);
   const keeper = createModelKeeper({
     directory,
