@@ -54,9 +54,13 @@ export type AuditorAgentOptions = Readonly<{
   fetchState: (trainer: Hex, round: number, step: number) => Promise<Uint8Array | null>;
   /** Stores an accepted model's file and gives its reference. */
   storeCheckpoint: (bytes: Uint8Array) => Promise<Readonly<{ blobId: Hex; sha256: Hex; size: number }>>;
+  /** Told of a claim that an execution here gave other bits for. */
+  onFalse?: (claim: Readonly<{ round: number; trainer: Hex; step: number }>) => void;
   log: Logger;
   /** Changes what is said; only for trying attacks in tests. */
   tamperVerdicts?: (entries: readonly VerdictEntry[], round: number) => readonly VerdictEntry[];
+  /** The same for judgements. */
+  tamperJudgement?: (invalid: boolean) => boolean;
 }>;
 
 /** The audit of one claim of the running round. */
@@ -127,6 +131,7 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
         continue;
       }
       audit.verdict = verdict;
+      if (verdict.verdict === 'invalid') options.onFalse?.({ round: record.round, trainer, step: verdict.step });
       counts[verdict.verdict]++;
       log.info('audited', { round: record.round, trainer, verdict: verdict.verdict, steps: sample.length, reason });
     }
@@ -199,7 +204,9 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
       log.info('judged', { round: record.round, trainer, step, verdict: found.verdict });
       // A judgement that cannot be made is not made: silence is not a finding.
       if (found.verdict === 'unavailable') continue;
-      const call = judgeCall({ round: record.round, trainer, step, invalid: found.verdict === 'invalid' });
+      if (found.verdict === 'invalid') options.onFalse?.({ round: record.round, trainer, step: found.step });
+      const says = options.tamperJudgement ?? ((invalid: boolean) => invalid);
+      const call = judgeCall({ round: record.round, trainer, step, invalid: says(found.verdict === 'invalid') });
       sender.send(key, call, CALL_GAS.judge);
     }
   }

@@ -4,6 +4,7 @@
 import { type Hex, toHex } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
 import { type Result, fault, success } from '../base/fault.ts';
+import { ONE_GWEI } from '../base/units.ts';
 import type { Claim, Commitment, ContractCall, RoundRecord, SystemLog, ViewCall } from '../chain/system/api.ts';
 import { LEARNING_ROUNDS_ADDRESS } from '../chain/system/api.ts';
 import { claimCreditCall } from '../chain/system/calls.ts';
@@ -50,15 +51,17 @@ export type ChallengerChain = Readonly<{
   sleep(ms: number): Promise<void>;
 }>;
 
-export type ChallengeWish = Readonly<{ round: number; trainer: Hex; step: number | null }>;
+/** `id` is of a challenge of this claim by the same key that is open already: the game goes on where it stands. */
+export type ChallengeWish = Readonly<{ round: number; trainer: Hex; step: number | null; id: number | null }>;
 
 export type ChallengerOptions = Readonly<{
   chain: ChallengerChain;
-  definition: NetworkDefinition;
+  definition: Pick<NetworkDefinition, 'rules' | 'training'>;
+  bondWei: bigint;
   dataset: Dataset;
   executor: Executor;
   /** Parameters of a base model by root, or null. */
-  params: (root: Hex) => Uint8Array | null;
+  params: (root: Hex) => Uint8Array | null | Promise<Uint8Array | null>;
   /** Called with one line for each thing done. */
   say: (line: string) => void;
 }>;
@@ -86,7 +89,7 @@ export async function runChallenge(options: ChallengerOptions, wish: ChallengeWi
     if (toHex(traceRoot(leaves)) !== claim.traceRoot)
       say('the leaves in the log do not have the trace root of the claim; the game is about the trace root');
     const last = openTraceLeaf(leaves, leaves.length - 1);
-    if (last.leaf.stateRoot !== claim.finalStateRoot) {
+    if (wish.id === null && last.leaf.stateRoot !== claim.finalStateRoot) {
       say("the final state is not the last leaf's: no game is needed");
       const call = proveFinalStateCall(play.record.round, play.trainer, last.leaf, last.siblings);
       const sent = await options.chain.send(call, LEAST_GAS);
@@ -102,24 +105,27 @@ export async function runChallenge(options: ChallengerOptions, wish: ChallengeWi
     }
     if (wish.step !== null && found.step !== wish.step)
       say(`step ${wish.step} rests on step ${found.step}, which is false already; that one is challenged`);
-    return await playGame(play, found.step, found.before);
+    return await playGame(play, found.step, found.before, wish.id);
   } finally {
     task.runner.close();
   }
 }
 
+/** The bond of a genesis in wei; null where nobody can challenge. */
+export function challengeBond({ genesis }: Pick<NetworkDefinition, 'genesis'>): bigint | null {
+  return genesis.challenges === undefined ? null : BigInt(String(genesis.challenges['bondGwei'] ?? 0)) * ONE_GWEI;
+}
+
 /** Round, claim, data and base of a wish. */
 async function prepare(options: ChallengerOptions, { round, trainer }: ChallengeWish): Promise<Result<Play>> {
   const { chain, definition, dataset, executor } = options;
-  if (definition.genesis.challenges === undefined)
-    return fault('challenge', 'this network has no challenges in genesis');
   const record = await readRound(chain.view, round);
   const slot = slotOf(record, trainer);
   if (slot < 0) return fault('challenge', `${trainer} is not in the roster of round ${round}`);
   const claim = await readClaim(chain.view, round, trainer);
   const commitment = await commitmentAt(chain, claim);
   if (commitment === null) return fault('challenge', `no commitment of ${trainer} in round ${round}`);
-  const base = options.params(record.baseRoot);
+  const base = await options.params(record.baseRoot);
   if (base === null)
     return fault('challenge', `the base model ${record.baseRoot} of round ${round} is not on this disk`);
   const { rules, training } = definition;
@@ -170,7 +176,12 @@ function falseStep(play: Play, wanted: number | null): Readonly<{ step: number; 
   return null;
 }
 
-async function playGame(play: Play, step: number, before: Uint8Array): Promise<Result<ChallengeOutcome>> {
+async function playGame(
+  play: Play,
+  step: number,
+  before: Uint8Array,
+  begun: number | null,
+): Promise<Result<ChallengeOutcome>> {
   const { chain, definition, say, task, record, trainer, executor } = play;
   const { training, rules } = definition;
   let moves = 0;
@@ -183,18 +194,23 @@ async function playGame(play: Play, step: number, before: Uint8Array): Promise<R
     say(`${name}: ${sent.gasUsed} gas, ${call.data.length} bytes`);
     return success(eventsOf(sent.logs));
   }
+  async function begin(): Promise<Result<number>> {
+    if (begun !== null) {
+      const known = await readChallenge(chain.view, begun);
+      if (known.step === step) return success(begun);
+      return fault('challenge', `challenge ${begun} is of step ${known.step}, the first false one is ${step}`);
+    }
+    const started = await move('challenge', challengeCall(record.round, trainer, step, play.bondWei));
+    if (!started.ok) return started;
+    const event = started.value.find(({ kind }) => kind === 'challenged') as Of<'challenged'> | undefined;
+    return success(present(event, 'challenge event').id);
+  }
 
-  const bond = BigInt(String(definition.genesis.challenges?.['bondGwei'] ?? 0)) * 1_000_000_000n;
-  const started = await move('challenge', challengeCall(record.round, trainer, step, bond));
-  if (!started.ok) return started;
-  const { id } = present(
-    started.value.find((event) => event.kind === 'challenged'),
-    'challenge event',
-  ) as Extract<ChallengeEvent, { kind: 'challenged' }>;
-
+  const opened = await begin();
+  if (!opened.ok) return opened;
+  const id = opened.value;
   const tables = disputeTables(training.model, rules);
   const own = disputedStep(task, { executor, model: training.model, tables }, step, before);
-  const since = await chain.height();
   const settled = async (challenge: ChallengeRecord): Promise<Result<ChallengeOutcome>> => {
     let { state } = challenge;
     if (state === 'challenged' || state === 'asked') {
@@ -210,7 +226,7 @@ async function playGame(play: Play, step: number, before: Uint8Array): Promise<R
   const first = await awaitMove(chain, id);
   if (first.state !== 'answered') return settled(first);
   moves++;
-  const answered = present(await lastEvent(chain, id, since, 'answered'), 'answer');
+  const answered = present((await eventsAbout(play, id, 'answered')).at(-1), 'answer');
   say(`the trainer answered with ${answered.roots.length} roots`);
   const found = findDifference(own, answered satisfies Answered);
   if (found.difference.kind === 'none' || found.difference.kind === 'failed') {
@@ -221,13 +237,20 @@ async function playGame(play: Play, step: number, before: Uint8Array): Promise<R
   const program = tables.programProof(present(task.spec.capacities[task.slot], 'capacity'));
   const fixed = fixedAnswer(answered, program);
   const dispute = openDispute(own, answered, found, disputeProofs(task, step));
+  let questions = 0;
   for (let question = dispute.question(); question !== null; question = dispute.question()) {
-    const asked = await move('ask', askCall(id, fixed, question));
-    if (!asked.ok) return asked;
-    const now = await awaitMove(chain, id);
-    if (now.state !== 'answered') return settled(now);
+    let revealed = (await eventsAbout(play, id, 'revealed'))[questions];
+    if (revealed === undefined) {
+      // Asked already when this goes on with a game.
+      const open = (await readChallenge(chain.view, id)).state === 'asked';
+      const asked = open ? null : await move('ask', askCall(id, fixed, question));
+      if (asked?.ok === false) return asked;
+      const now = await awaitMove(chain, id);
+      if (now.state !== 'answered') return settled(now);
+      revealed = present((await eventsAbout(play, id, 'revealed'))[questions], 'disclosure');
+    }
     moves++;
-    const revealed = present(await lastEvent(chain, id, since, 'revealed'), 'disclosure');
+    questions++;
     say(`the trainer disclosed level ${revealed.level}, node ${revealed.index}`);
     dispute.disclosed(revealed.level, revealed.index, revealed.nodes, revealed.leaf);
   }
@@ -248,15 +271,16 @@ async function awaitMove(chain: ChallengerChain, id: number): Promise<ChallengeR
   }
 }
 
-async function lastEvent<K extends ChallengeEvent['kind']>(
-  chain: ChallengerChain,
+type Of<K extends ChallengeEvent['kind']> = Extract<ChallengeEvent, { kind: K }>;
+
+/** Events of one kind about a challenge, oldest first. */
+async function eventsAbout<K extends ChallengeEvent['kind']>(
+  { chain, claim }: Play,
   id: number,
-  from: number,
   kind: K,
-): Promise<Extract<ChallengeEvent, { kind: K }> | null> {
-  const logs = await chain.logs(from, await chain.height(), CHALLENGES_ADDRESS);
-  const found = eventsOf(logs).filter((event) => event.kind === kind && 'id' in event && event.id === id);
-  return (found.at(-1) ?? null) as Extract<ChallengeEvent, { kind: K }> | null;
+): Promise<Of<K>[]> {
+  const logs = await chain.logs(claim.committedBlock, await chain.height(), CHALLENGES_ADDRESS);
+  return eventsOf(logs).filter((event) => event.kind === kind && 'id' in event && event.id === id) as Of<K>[];
 }
 
 /** Collects what was won and says what became of the claim. */

@@ -56,6 +56,10 @@ export type Config = Readonly<{
   stake: number;
   /** Now and then commits a knowingly false step, by lot, so that authorities who do not look are found. */
   canaries: boolean;
+  /** Whole POL this node may lose or hold in bonds of challenges of claims it found false; 0 to challenge none by itself. */
+  challenge_budget: number;
+  /** This node executes one claim of each trainer in so many of its rounds again, and challenges it when it is false; 0: none. */
+  claim_checks: number;
   /** Where blobs are also published: nowhere but here, or a Walrus network. */
   walrus_mode: 'local' | 'testnet' | 'mainnet';
   walrus_publisher_url: string;
@@ -189,6 +193,8 @@ const RULES: { readonly [K in ConfigKey]: Rule<Config[K]> } = {
   capacity: wholeNumber(1, 1, 64),
   stake: wholeNumber(100, 0, 1_000_000_000),
   canaries: flag(true),
+  challenge_budget: wholeNumber(50, 0, 1_000_000_000),
+  claim_checks: wholeNumber(0, 0, 1_000_000),
   walrus_mode: choice('local', ['local', 'testnet', 'mainnet']),
   walrus_publisher_url: text('', URL_OR_EMPTY, 'an http(s) URL'),
   walrus_aggregator_url: text('', URL_OR_EMPTY, 'an http(s) URL'),

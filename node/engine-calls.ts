@@ -1,9 +1,12 @@
 // Owns the words between the node's main thread and its engine threads: what can be asked of one, and what comes back.
 
+import type { Hex } from '../base/bytes.ts';
+import type { Result } from '../base/fault.ts';
 import type { Disclosure, StepAnswer, TreeNode } from '../chain/system/challenges.ts';
 import type { AuditVerdict } from '../trainer/audit.ts';
 import type { CommitRecord } from '../trainer/commit.ts';
 import type { RoundSpec, TrainingConfig, TrainingRules } from '../trainer/rules.ts';
+import type { ChallengeOutcome, ChallengeWish } from './challenger.ts';
 
 /** What a thread is started with. The dataset's bytes are shared memory, so every thread reads the same copy. */
 export type EngineThreadData = Readonly<{
@@ -72,6 +75,10 @@ export type DisputeReply =
   | Readonly<{ kind: 'answer'; answer: StepAnswer }>
   | Readonly<{ kind: 'disclosure'; disclosure: Disclosure }>
   | null;
+
+/** A challenge played by this thread; what it needs of the chain it asks its node. */
+export type ChallengeArgs = Readonly<{ wish: ChallengeWish; address: Hex; bondWei: bigint }>;
+export type ChallengeAnswer = Result<ChallengeOutcome>;
 
 export type MeasureArgs = Readonly<{ params: Uint8Array }>;
 export type ModelArgs = Readonly<{ params: Uint8Array }>;

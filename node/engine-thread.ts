@@ -8,6 +8,8 @@ import type {
   AuditAnswer,
   AuditArgs,
   AuditQuestion,
+  ChallengeAnswer,
+  ChallengeArgs,
   DisputeAnswerArgs,
   DisputeReply,
   EngineThreadData,
@@ -18,6 +20,7 @@ import type {
   TrainArgs,
   TrainStepEvent,
 } from './engine-calls.ts';
+import type { ChallengeQuestion } from './challenge-port.ts';
 import type { Logger } from './logger.ts';
 import { type WorkerChannel, connectWorker } from './worker-channel.ts';
 
@@ -34,6 +37,12 @@ export type EngineThread = Readonly<{
   aggregate(args: AggregateArgs): Promise<AggregateAnswer>;
   /** Answers a challenge of a step, or discloses a node of one of its trees. */
   dispute(args: DisputeAnswerArgs): Promise<DisputeReply>;
+  /** Executes a claim again and, when it is false, challenges it; `say` gets a line for each thing done. */
+  challenge(
+    args: ChallengeArgs,
+    answer: (question: ChallengeQuestion) => Promise<unknown>,
+    say: (line: string) => void,
+  ): Promise<ChallengeAnswer>;
   /** Held-out loss of a model in micro-nats per token. */
   measure(params: Uint8Array): Promise<number>;
   setModel(params: Uint8Array): Promise<void>;
@@ -72,6 +81,11 @@ export function startEngineThread(job: string, data: EngineThreadData, log: Logg
           ),
       }),
     dispute: (args) => connected().call('dispute', args),
+    challenge: (args, answer, say) =>
+      connected().call('challenge', args, {
+        onEvent: say as (value: never) => void,
+        onAsk: (question, asked: never) => answer({ question, args: asked } as ChallengeQuestion),
+      }),
     aggregate: (args) => connected().call('aggregate', args),
     measure: (params) => connected().call('measure', { params }),
     setModel: async (params) => {

@@ -30,6 +30,8 @@ import type {
   AggregateArgs,
   AuditAnswer,
   AuditArgs,
+  ChallengeAnswer,
+  ChallengeArgs,
   DisputeAnswerArgs,
   DisputeArgs,
   DisputeReply,
@@ -44,6 +46,8 @@ import type {
   TrainArgs,
   TrainStepEvent,
 } from './engine-calls.ts';
+import { askedChain } from './challenge-port.ts';
+import { systemClock } from './clock.ts';
 import { ROUND_STATE_BYTES } from './limits.ts';
 import { memoryLimit } from './memory-limit.ts';
 import { type CallContext, serveCalls } from './worker-channel.ts';
@@ -199,6 +203,24 @@ async function answerTo(args: DisputeArgs): Promise<DisputeAnswer | null> {
   return answerStep(step, round.leaves, disputes.programProof(capacity));
 }
 
+/** Not in turn with the other work: a game waits for the trainer's moves, and its steps run between those. */
+async function challenge({ wish, address, bondWei }: ChallengeArgs, context: CallContext): Promise<ChallengeAnswer> {
+  // Loaded when there is a game: no other thread needs it.
+  const { runChallenge } = await import('./challenger.ts');
+  return runChallenge(
+    {
+      chain: askedChain(address, context.ask, systemClock),
+      definition: { rules, training },
+      bondWei,
+      dataset: dataset(),
+      executor,
+      params: async (root) => (await context.ask('params', root)) as Uint8Array | null,
+      say: (line) => context.event(line),
+    },
+    wish,
+  );
+}
+
 async function sum({ base, updates }: AggregateArgs): Promise<AggregateAnswer> {
   const accepted = updates.map(({ bytes, capacity }) => ({
     update: unwrap(decodeUpdate(bytes, base.length / 4)),
@@ -254,6 +276,7 @@ serveCalls(present(parentPort, 'parent of the engine thread'), {
   plan: (args: PlanArgs) => inTurn(async () => plan(args)),
   train: (args: TrainArgs, context: CallContext) => inTurn(() => train(args, context)),
   audit: (args: AuditArgs, context: CallContext) => inTurn(() => audit(args, context)),
+  challenge: (args: ChallengeArgs, context: CallContext) => challenge(args, context),
   dispute: (args: DisputeAnswerArgs) => inTurn(() => dispute(args)),
   aggregate: (args: AggregateArgs) => inTurn(() => sum(args)),
   measure: (args: MeasureArgs) => inTurn(() => measure(args)),

@@ -17,6 +17,7 @@ import { type AuditorAgent, type AuditorAgentOptions, createAuditorAgent } from 
 import { type BlobExchange, createBlobExchange } from './blob-exchange.ts';
 import { type ChallengeAgent, createChallengeAgent } from './challenge-agent.ts';
 import { createChatModel } from './chat-model.ts';
+import { type ClaimWatch, createClaimWatch } from './claim-watch.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config.ts';
 import type { EngineThreadData } from './engine-calls.ts';
@@ -53,6 +54,7 @@ export type LearningOptions = Readonly<{
   tamper?: TrainerAgentOptions['tamper'];
   /** For the same: changes what this authority says. */
   tamperVerdicts?: AuditorAgentOptions['tamperVerdicts'];
+  tamperJudgement?: AuditorAgentOptions['tamperJudgement'];
   /** For trying attacks in tests: another reply of this trainer to a challenge. */
   tamperDispute?: EngineThread['dispute'];
 }>;
@@ -127,6 +129,7 @@ type Agents = Readonly<{
   trainer: TrainerAgent | null;
   auditor: AuditorAgent | null;
   challenges: ChallengeAgent | null;
+  claims: ClaimWatch | null;
   threads: readonly EngineThread[];
   chatThread: EngineThread;
   /** Plans the steps this node trains and audits; throws when they do not fit into memory. */
@@ -170,6 +173,26 @@ function createAgents(
           log,
           ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
         });
+  // Begun when there is something to challenge.
+  const watches = isAuthority || config.claim_checks > 0;
+  const challengeThread = watches ? startEngineThread('challenge', data, log) : null;
+  const claims =
+    challengeThread === null
+      ? null
+      : createClaimWatch({
+          chain,
+          definition,
+          address: identity.address,
+          secretKey: identity.secretKey,
+          dataDir: config.data_dir,
+          budget: config.challenge_budget,
+          checkRounds: config.claim_checks,
+          thread: challengeThread,
+          keeper,
+          sender,
+          clock,
+          log,
+        });
   const auditor = !isAuthority
     ? null
     : createAuditorAgent({
@@ -188,8 +211,10 @@ function createAgents(
           walrus?.publish(bytes);
           return { blobId: toHex(blobIdBytes(blobId)), sha256, size };
         },
+        onFalse: (claim) => claims?.found(claim),
         log,
         ...(options.tamperVerdicts === undefined ? {} : { tamperVerdicts: options.tamperVerdicts }),
+        ...(options.tamperJudgement === undefined ? {} : { tamperJudgement: options.tamperJudgement }),
       });
   const challenges =
     disputeThread === null || definition.genesis.challenges === undefined
@@ -209,8 +234,9 @@ function createAgents(
     trainer,
     auditor,
     challenges,
+    claims,
     chatThread,
-    threads: [chatThread, auditThread, trainThread, disputeThread].flatMap((each) => each ?? []),
+    threads: [chatThread, auditThread, trainThread, disputeThread, challengeThread].flatMap((each) => each ?? []),
     async plan() {
       const told = async (planned: EngineThread, capacity: number) => {
         return { plan: (await planned.plan(capacity)).note, priority: (await planned.hello()).priority };
@@ -270,6 +296,7 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
       heads.stop();
       agents.trainer?.stop();
       agents.auditor?.stop();
+      agents.claims?.stop();
       await Promise.all([...agents.threads.map((thread) => thread.close()), walrus?.stop()]);
     },
   };
@@ -299,7 +326,7 @@ function followHeads(parts: {
   log: Logger;
 }): HeadFollower {
   const { chain, history, agents, sender, caughtUp, log } = parts;
-  const { keeper, trainer, auditor, challenges } = agents;
+  const { keeper, trainer, auditor, challenges, claims } = agents;
   let queue: Promise<void> = Promise.resolve();
   let waiting = 0;
 
@@ -317,6 +344,7 @@ function followHeads(parts: {
     }
     await trainer?.onHead(record, view);
     await challenges?.onHead(view, events);
+    await claims?.onHead(record, view);
   }
 
   async function handle(event: HeadEvent): Promise<void> {

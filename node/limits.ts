@@ -104,6 +104,17 @@ export const MODELS_KEPT_SMALL = 66;
 export const MODELS_KEPT_BYTES = 2 ** 31;
 /** Newest challenges a trainer looks through when it starts. */
 export const CHALLENGES_FOLLOWED = 64;
+/** Claims a node follows at a time because it found them false or has them to execute again, and bytes of the file of them. */
+export const CLAIMS_FOLLOWED = 64;
+export const CLAIMS_FOUND_BYTES = 8_192;
+/** Challenges a node plays at a time. */
+export const CHALLENGE_GAMES = 4;
+/** Blocks an authority gives the one before it to challenge a claim both found false. */
+export const CHALLENGE_TURN_BLOCKS = 10;
+/** Blocks between two tries to open or go on with a challenge. */
+export const CHALLENGE_RETRY_BLOCKS = 10;
+/** Whole POL a challenger keeps for the gas of its moves beside the bond. */
+export const CHALLENGE_GAS_RESERVE_POL = 1n;
 /** Blocks back in which the question of an open challenge is looked for. */
 export const CHALLENGE_LOG_BLOCKS = 900;
 /** Bytes of one blob asked of a peer. */

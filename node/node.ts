@@ -47,6 +47,7 @@ export type NodeOptions = Readonly<{
   onFatal: (error: Error) => void;
   tamper?: LearningOptions['tamper'];
   tamperVerdicts?: LearningOptions['tamperVerdicts'];
+  tamperJudgement?: LearningOptions['tamperJudgement'];
   tamperDispute?: LearningOptions['tamperDispute'];
 }>;
 
@@ -287,10 +288,11 @@ async function startParts(
       driver.status().validators.length,
       config.boot_nodes.length,
     );
-  const { tamperVerdicts, tamperDispute } = options;
+  const { tamperVerdicts, tamperJudgement, tamperDispute } = options;
   const tamper = {
     ...(options.tamper === undefined ? {} : { tamper: options.tamper }),
     ...(tamperVerdicts === undefined ? {} : { tamperVerdicts }),
+    ...(tamperJudgement === undefined ? {} : { tamperJudgement }),
     ...(tamperDispute === undefined ? {} : { tamperDispute }),
   };
   const abort = new AbortController();

@@ -30,6 +30,8 @@ export type ProtocolSender = Readonly<{
   markDone(key: string): void;
   /** True from `send` on, until the transaction failed for good. */
   knows(key: string): boolean;
+  /** Hash of the transaction of a key once it is in a block; null before, and for what was only marked as done. */
+  included(key: string): Hex | null;
   /** Called with each committed block, in order. */
   onHead(event: HeadEvent): Promise<void>;
   address: Hex;
@@ -55,7 +57,7 @@ export function createProtocolSender(options: {
 }): ProtocolSender {
   const { chain, address, secretKey, submit, log } = options;
   const outstanding = new Map<string, Outstanding>();
-  const done = new Set<string>();
+  const done = new Map<string, Hex | null>();
   let queue: Promise<void> = Promise.resolve();
 
   async function sign(key: string, entry: Outstanding): Promise<void> {
@@ -109,12 +111,12 @@ export function createProtocolSender(options: {
       return;
     }
     outstanding.delete(key);
-    remember(key);
+    remember(key, hash);
   }
 
-  function remember(key: string): void {
-    done.add(key);
-    for (const oldest of done) {
+  function remember(key: string, hash: Hex | null): void {
+    done.set(key, hash);
+    for (const oldest of done.keys()) {
       if (done.size <= PROTOCOL_TRANSACTIONS) break;
       done.delete(oldest);
     }
@@ -128,7 +130,8 @@ export function createProtocolSender(options: {
 
   return {
     address,
-    markDone: remember,
+    markDone: (key) => remember(key, null),
+    included: (key) => done.get(key) ?? null,
     knows: (key) => outstanding.has(key) || done.has(key),
     send(key, call, gas) {
       if (outstanding.has(key) || done.has(key)) return;

@@ -63,6 +63,9 @@ abstract contract ChallengeProof {
         bytes32 baseRoot;
         bytes32 answerHash;
         bytes32 questionHash;
+        /// @dev Authorities of this version that judged this very step true in a dispute: bit i is index i.
+        uint64 setVersion;
+        uint128 deniers;
     }
 
     /// @notice A leaf of the trace without its step (rule L-3).

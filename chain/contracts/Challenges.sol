@@ -5,7 +5,19 @@ pragma solidity 0.8.37;
 
 import {ChallengeProof, REFEREE} from "./ChallengeProof.sol";
 import {MerkleTree} from "./MerkleTree.sol";
-import {BASIS_POINTS, ClaimStatus, IRewards, ITrainers, LEARNING_ROUNDS, REWARDS, TRAINERS} from "./Protocol.sol";
+import {
+    AUTHORITIES,
+    BASIS_POINTS,
+    BONDS,
+    ClaimStatus,
+    IAuthorities,
+    IBonds,
+    IRewards,
+    ITrainers,
+    LEARNING_ROUNDS,
+    REWARDS,
+    TRAINERS
+} from "./Protocol.sol";
 import {Opening, Operand} from "./RefereeWitness.sol";
 import {RoundStorage} from "./RoundStorage.sol";
 
@@ -36,6 +48,8 @@ contract Challenges is ChallengeProof {
     uint8 private constant UPHELD = 4;
     uint8 private constant DISMISSED = 5;
     uint8 private constant MOOT = 6;
+    /// @dev The step of a dispute over the claim as a whole.
+    uint32 private constant STRUCTURE = type(uint32).max;
 
     /// @dev Questions of one challenge: three open a tree of 2^21 leaves and a leaf of it, two are for another leaf.
     uint256 private constant MAX_ASKS = 5;
@@ -56,6 +70,8 @@ contract Challenges is ChallengeProof {
     mapping(uint256 id => Challenge) private challenges;
     mapping(bytes32 claim => uint256) private openOf;
     mapping(bytes32 claim => bool) private provenFalse;
+    /// @dev Judgements that were held to a proof: once for a step of a claim.
+    mapping(bytes32 claimAndStep => bool) private held;
 
     event Challenged(
         uint256 indexed id,
@@ -70,6 +86,7 @@ contract Challenges is ChallengeProof {
     event Revealed(uint256 indexed id, bytes32 root, uint8 level, uint32 index, bytes32[] nodes, bytes leaf, uint64 deadline);
     event Closed(uint256 indexed id, uint8 state, bytes32 reason);
     event FinalStateRefuted(uint64 indexed round, address indexed trainer, address indexed challenger);
+    event JudgeHeld(address indexed authority, uint64 setVersion, uint32 step);
     event Collected(address indexed account, uint256 amountWei);
 
     error WrongBond(uint256 amountWei, uint256 neededWei);
@@ -93,7 +110,7 @@ contract Challenges is ChallengeProof {
         rules = parameters_;
     }
 
-    /// @notice Claims that leaf `step` of an accepted claim does not follow from the leaf before. The bond is sent along.
+    /// @notice Claims that leaf `step` of a claim nobody rejected does not follow from the leaf before. The bond is sent along.
     function challenge(uint64 round, address trainer, uint32 step) external payable returns (uint256 id) {
         uint256 bond = uint256(rules.bondGwei) * 1 gwei;
         if (msg.value != bond || rules.programRoot == 0) revert WrongBond(msg.value, bond);
@@ -116,7 +133,8 @@ contract Challenges is ChallengeProof {
     /// @dev Everything of round and claim that a proof needs, so that it outlives the ring of rounds.
     function _bind(Challenge storage c, uint64 round, address trainer, uint32 step) private {
         (RoundStorage.Round memory record, ILearningRounds.RosterEntry[] memory roster) = ROUNDS.roundAt(round);
-        (uint256 seat, RoundStorage.Claim memory claim,) = ROUNDS.claimOf(round, trainer);
+        (uint256 seat, RoundStorage.Claim memory claim, RoundStorage.Dispute[] memory list) =
+            ROUNDS.claimOf(round, trainer);
         _checkClaim(record, claim);
         uint256 before;
         for (uint256 i; i < seat; ++i) before += roster[i].capacity;
@@ -136,11 +154,21 @@ contract Challenges is ChallengeProof {
         );
         c.traceRoot = claim.traceRoot;
         c.baseRoot = record.baseRoot;
+        c.setVersion = record.setVersion;
+        c.deniers = _deniersOf(list, step);
     }
 
-    /// @dev Accepted, and past the phase in which a claim may still turn out to be a canary.
+    /// @dev Authorities that judged a step true in its dispute. From attesting on nobody judges any more.
+    function _deniersOf(RoundStorage.Dispute[] memory list, uint32 step) private pure returns (uint128) {
+        for (uint256 i; i < list.length; ++i) if (list[i].step == step) return list[i].valid;
+        return 0;
+    }
+
+    /// @dev Accepted, or left without a decision; and past the phase in which a claim may still turn out to be a canary.
     function _checkClaim(RoundStorage.Round memory record, RoundStorage.Claim memory claim) private view {
-        if (claim.status != ClaimStatus.Accepted) revert WrongStatus(claim.status);
+        if (claim.status != ClaimStatus.Accepted && claim.status != ClaimStatus.Unresolved) {
+            revert WrongStatus(claim.status);
+        }
         if (record.phase < RoundStorage.Phase.Attesting) revert WrongPhase(record.phase);
         uint64 last = claim.committedBlock + rules.windowBlocks;
         if (block.number > last) revert WindowOver(last);
@@ -245,6 +273,7 @@ contract Challenges is ChallengeProof {
         _checkRecord(a, proof);
         if (REFEREE.judge(_piece(c, a, proof.record, selected, entries, schedule), witness)) revert NotFalse();
         _uphold(id, c, "piece");
+        _holdJudges(_key(c.round, c.trainer), c.step, c.setVersion, c.deniers, c.challenger);
     }
 
     /// @notice Shows a token or target that is not the data order's.
@@ -253,6 +282,7 @@ contract Challenges is ChallengeProof {
         _checkAnswer(c, a);
         if (_inputHolds(c, a, proof)) revert NotFalse();
         _uphold(id, c, "input");
+        _holdJudges(_key(c.round, c.trainer), c.step, c.setVersion, c.deniers, c.challenger);
     }
 
     /// @notice Shows that a claim's final state is not that of its last leaf. No game is needed, and no bond.
@@ -260,20 +290,23 @@ contract Challenges is ChallengeProof {
         bytes32 key = _key(round, trainer);
         if (provenFalse[key]) revert AlreadyProven();
         (RoundStorage.Round memory record,) = ROUNDS.roundAt(round);
-        (, RoundStorage.Claim memory claim,) = ROUNDS.claimOf(round, trainer);
+        (, RoundStorage.Claim memory claim, RoundStorage.Dispute[] memory list) = ROUNDS.claimOf(round, trainer);
         _checkClaim(record, claim);
         if (_leafRoot(leaf, rules.steps - 1, siblings) != claim.traceRoot) revert AnswerRefused();
         if (leaf.stateRoot == claim.finalStateRoot) revert NotFalse();
         emit FinalStateRefuted(round, trainer, msg.sender);
         _punish(key, round, trainer, msg.sender);
+        _holdJudges(key, STRUCTURE, record.setVersion, _deniersOf(list, STRUCTURE), msg.sender);
     }
 
-    /// @notice Ends a challenge whose mover is late, or whose claim was proven false in another. Anyone may send it.
+    /// @notice Ends a challenge whose mover is late, or whose claim was proven false in another. Anyone may send it; while
+    /// judges can be held to the step, only its challenger gives it up before the deadline.
     function settle(uint256 id) external {
         Challenge storage c = challenges[id];
         uint8 state = c.state;
         if (state != CHALLENGED && state != ANSWERED && state != ASKED) revert WrongState(state);
-        if (provenFalse[_key(c.round, c.trainer)]) {
+        bool given = c.deniers == 0 || msg.sender == c.challenger || block.number > c.deadline;
+        if (given && provenFalse[_key(c.round, c.trainer)]) {
             _end(id, c, MOOT, "proven elsewhere");
             _give(c.challenger, uint256(rules.bondGwei) * 1 gwei);
             return;
@@ -333,6 +366,20 @@ contract Challenges is ChallengeProof {
         provenFalse[key] = true;
         ROUNDS.rejectByReferee(round, trainer);
         ITrainers(TRAINERS).slash(round, trainer, challenger);
+    }
+
+    /// @dev Whoever judged true what the referee found false said so of an execution that gives other bits: its whole bond is
+    /// taken. A trainer that was merely late proves nothing about its judges.
+    function _holdJudges(bytes32 key, uint32 step, uint64 setVersion, uint128 judges, address beneficiary) private {
+        bytes32 once = keccak256(abi.encode(key, step));
+        if (judges == 0 || held[once]) return;
+        held[once] = true;
+        for (uint256 i; judges != 0; (judges >>= 1, ++i)) {
+            if (judges & 1 == 0) continue;
+            address judge = IAuthorities(AUTHORITIES).member(setVersion, i);
+            IBonds(BONDS).slash(judge, uint16(BASIS_POINTS), beneficiary);
+            emit JudgeHeld(judge, setVersion, step);
+        }
     }
 
     /// @dev Takes the bond out of the open ones; the caller says whose it is now.

@@ -192,8 +192,8 @@ contract LearningRounds is RoundAudit {
         _finalise(round, modelRoot, heldOutMicroNats, checkpoint);
     }
 
-    /// @notice Takes an accepted claim back that the referee found false. Only the contract of challenges.
-    /// @return rejected False when the round is not the running one, or its claim is not accepted or was paid already.
+    /// @notice Takes a claim back that the referee found false. Only the contract of challenges.
+    /// @return rejected False when the round is not the running one, or its claim was rejected or paid already.
     /// In attesting, the attestations made so far no longer count: they were of a sum with that claim.
     function rejectByReferee(uint64 number, address trainer) external returns (bool rejected) {
         if (msg.sender != CHALLENGES) revert NotAllowed(msg.sender);
@@ -201,17 +201,18 @@ contract LearningRounds is RoundAudit {
         Round storage round = rounds[number % KEPT_ROUNDS];
         (uint64 roundPlusOne, uint8 seat) = ITrainers(TRAINERS).seatOf(trainer);
         Claim storage claim = _claim(round, seat);
-        if (roundPlusOne != number + 1 || claim.status != ClaimStatus.Accepted) return false;
+        bool counted = claim.status == ClaimStatus.Accepted;
+        if (roundPlusOne != number + 1 || !(counted || claim.status == ClaimStatus.Unresolved)) return false;
         // Once pay is being given out its shares are fixed.
         if (round.phase == Phase.Done || (round.cursor != 0 && round.cursor > seat)) return false;
         claim.status = ClaimStatus.Rejected;
-        if (round.cursor == 0) {
+        if (counted && round.cursor == 0) {
             --round.accepted;
             round.acceptedCapacity -= claim.capacity;
         }
         emit ClaimRejectedByReferee(number, trainer, round.attempt + 1);
         emit ClaimDecided(number, trainer, ClaimStatus.Rejected);
-        if (round.phase == Phase.Attesting) {
+        if (counted && round.phase == Phase.Attesting) {
             ++round.attempt;
             round.attested = 0;
             _close(round);

@@ -115,6 +115,7 @@ export type ChallengeEvent =
     }>
   | Readonly<{ kind: 'closed'; id: number; state: ChallengeState; reason: string }>
   | Readonly<{ kind: 'finalStateRefuted'; round: number; trainer: Hex; challenger: Hex }>
+  | Readonly<{ kind: 'judgeHeld'; authority: Hex; step: number }>
   | Readonly<{ kind: 'collected'; account: Hex; amountWei: bigint }>;
 
 /** Levels of a tree that one disclosure covers: at most 128 hashes. */
@@ -247,6 +248,8 @@ export function decodeChallengeLog(log: SystemLog): ChallengeEvent | null {
       const named = { trainer: low(trainer), challenger: low(challenger) };
       return { kind: 'finalStateRefuted', round: Number(round), ...named };
     }
+    case 'JudgeHeld':
+      return { kind: 'judgeHeld', authority: low(args.authority), step: args.step };
     case 'Collected':
       return { kind: 'collected', account: low(args.account), amountWei: args.amountWei };
   }

@@ -7,7 +7,7 @@ import { type Hex, isHex, toHex } from '../../base/bytes.ts';
 import { FaultError, fault, unwrap } from '../../base/fault.ts';
 import { stateRoot } from '../../base/merkle.ts';
 import { createExecutor } from '../../engine/executor.ts';
-import { runChallenge } from '../../node/challenger.ts';
+import { challengeBond, runChallenge } from '../../node/challenger.ts';
 import { loadConfig } from '../../node/config.ts';
 import type { NetworkDefinition } from '../../node/network-definition.ts';
 import { readGenesis } from '../../node/node.ts';
@@ -77,6 +77,8 @@ export const challengeCommand: CommandModule<object, Arguments> = {
     }
     const { config } = unwrap(loadConfig({ file: args['config-file'], flags: {}, environment: {} }));
     const definition = unwrap(readGenesis(config.genesis_file));
+    const bondWei = challengeBond(definition);
+    if (bondWei === null) throw new FaultError(fault('challenge', 'this network has no challenges in genesis'));
     const wallet = await openWallet({
       keystore: args.keystore,
       passwordFile: args['password-file'],
@@ -94,12 +96,13 @@ export const challengeCommand: CommandModule<object, Arguments> = {
           {
             chain: challengeChain(args, wallet),
             definition,
+            bondWei,
             dataset,
             executor,
             params: paramsOf(definition, config.data_dir),
             say: (line) => (args.json ? undefined : console.log(line)),
           },
-          { round: args.round, trainer, step: args.step ?? null },
+          { round: args.round, trainer, step: args.step ?? null, id: null },
         ),
       );
       if (args.json) console.log(JSON.stringify(outcome));

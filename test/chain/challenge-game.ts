@@ -41,8 +41,16 @@ import {
   taskOf,
   traceOf,
 } from '../trainer/dispute-fixture.ts';
-import { auditRound, commitmentOf, openRound, register, trainerAt } from './system-life.ts';
-import { type Sent, type World, accountOf, openWorld } from './system-world.ts';
+import {
+  type Finding,
+  auditRound,
+  commitmentOf,
+  giveJudgement,
+  openRound,
+  register,
+  trainerAt,
+} from './system-life.ts';
+import { type Sent, type World, accountOf, hashOf, openWorld } from './system-world.ts';
 
 export const CHALLENGER: Hex = accountOf('challenger');
 export const BOND = 5n * ONE_POL;
@@ -63,13 +71,20 @@ export function transactionGas(data: Uint8Array, execution: number): number {
   return 21_000 + Math.max(4 * tokens + execution, 10 * tokens);
 }
 
-/** A world in which trainer 1 (of two) made this claim and everybody approved it. */
+/**
+ * Who decides over the claim: the first `accusers` find the step false, the others judge it true. With `falseEnd` the claim
+ * names a final state that is not its last leaf's.
+ */
+export type Bench = Readonly<{ authorities: number; accusers: number; step: number; falseEnd?: boolean }>;
+
+/** A world in which trainer 1 (of two) made this claim and everybody approved it, or what the bench made of it. */
 export async function openGame(
   cheat: Cheat | null,
   blocks = { answerBlocks: 4, proveBlocks: 4, windowBlocks: 40 },
+  bench: Bench = { authorities: 1, accusers: 0, step: 0 },
 ): Promise<Game> {
   const world = await openWorld(
-    1,
+    bench.authorities,
     {
       minTrainers: 2,
       steps: RULES.steps,
@@ -94,10 +109,18 @@ export async function openGame(
   for (const [seat, entry] of round.roster.entries()) {
     const last = present(trace.leaves.at(-1), 'leaf');
     const changes =
-      seat === slot ? { traceRoot: toHex(traceRoot(trace.leaves)), finalStateRoot: toHex(last.stateRoot) } : {};
+      seat === slot
+        ? {
+            traceRoot: toHex(traceRoot(trace.leaves)),
+            finalStateRoot: bench.falseEnd === true ? hashOf('another end') : toHex(last.stateRoot),
+          }
+        : {};
     await world.ok(entry.trainer, commitCall(commitmentOf(world, round, entry.trainer, changes)));
   }
-  await auditRound(world);
+  const finding: Finding = { trainer, verdict: 'invalid', step: bench.step };
+  await auditRound(world, Object.fromEntries(Array.from({ length: bench.accusers }, (_, by) => [by, [finding]])));
+  for (let by = bench.accusers; by < bench.authorities && bench.accusers > 0; by++)
+    await giveJudgement(world, by, round.round, trainer, bench.step, false);
   return { world, executor, task, trace, round, trainer, cheat };
 }
 
@@ -131,7 +154,12 @@ export function eventOf<K extends ChallengeEvent['kind']>(sent: Sent, kind: K): 
 export type Liar = Readonly<{ trees?: readonly Uint8Array[] }>;
 
 /** The whole game: challenge, answer, questions, proof. The cheat plays along as long as it can. */
-export async function playGame(game: Game, step: number, liar: Liar = {}): Promise<Played> {
+export async function playGame(
+  game: Game,
+  step: number,
+  liar: Liar = {},
+  beforeProof: () => Promise<void> = async () => undefined,
+): Promise<Played> {
   const { world, executor, task, trace, trainer, cheat, round } = game;
   const moves: Move[] = [];
   const challenged = await play(world, moves, 'challenge', CHALLENGER, challengeCall(round.round, trainer, step, BOND));
@@ -157,6 +185,7 @@ export async function playGame(game: Game, step: number, liar: Liar = {}): Promi
     );
     dispute.disclosed(revealed.level, revealed.index, revealed.nodes, revealed.leaf);
   }
+  await beforeProof();
   const { kind, proof } = dispute.proof();
   const call = kind === 'piece' ? proveCall(id, fixed, proof) : proveInputCall(id, fixed, proof);
   const proven = await play(world, moves, 'prove', CHALLENGER, call);
