@@ -1,8 +1,10 @@
 // Owns the money and the verdicts of a learning round as an agent sees them, taken from the default parameters: what a claim
-// earns, what a sample finds, what a dispute decides. Who does what is economy-agents.ts.
+// earns, what a sample finds, what a dispute or a challenge decides. Who does what is economy-agents.ts.
 
 import type { Prng } from '../base/prng.ts';
+import { DEFAULT_CHALLENGE_RULES } from '../chain/system/challenge-parameters.ts';
 import { defaultLearningParameters as defaults } from '../chain/system/parameters.ts';
+import { AUTHORITY_CLAIM_CHECKS } from '../node/limits.ts';
 import { drawSample } from '../trainer/sample.ts';
 
 /** Amounts are POL as plain numbers: figures for a report, never for a ledger. */
@@ -31,6 +33,9 @@ export const RULES = {
   auditWeight: defaults.auditWeight,
   bond: Number(defaults.authorityBondGwei) * GWEI,
   accusation: Number(defaults.accusationBondGwei) * GWEI,
+  challenge: Number(DEFAULT_CHALLENGE_RULES.bondGwei) * GWEI,
+  /** Each honest authority executes one whole claim of each trainer in so many of its rounds (rule W-5). */
+  checkRounds: AUTHORITY_CLAIM_CHECKS,
   roundCost: ((emission * defaults.trainerShareBps) / BPS) * COST_SHARE,
 } as const;
 
@@ -51,6 +56,7 @@ export const quorumOf = (authorities: number): number => Math.floor((2 * authori
 export type WorkClaim = Readonly<{ falseSteps: ReadonlySet<number>; structure: boolean; served: boolean }>;
 
 export const HONEST_CLAIM: WorkClaim = { falseSteps: new Set(), structure: false, served: true };
+export const ALL_FALSE: ReadonlySet<number> = new Set(Array.from({ length: RULES.steps }, (_, step) => step));
 
 /** A claim with so many false steps, at places the trainer chose blindly. */
 export function claimWithFalse(count: number, random: Prng): WorkClaim {
@@ -59,7 +65,8 @@ export function claimWithFalse(count: number, random: Prng): WorkClaim {
 
 /** How an authority behaves towards a claim: `diligent` samples and executes, `blind` says VALID, `liar` denies what is found. */
 export type Auditing = 'diligent' | 'blind' | 'liar';
-export type Decision = 'accepted' | 'rejected' | 'unresolved';
+/** `challenged`: accepted or blocked by authorities, and rejected by the referee. */
+export type Decision = 'accepted' | 'rejected' | 'challenged' | 'unresolved';
 
 export type Audited = Readonly<{
   decision: Decision;
@@ -68,18 +75,15 @@ export type Audited = Readonly<{
   executedSteps: number;
 }>;
 
+/** How much is looked at: samples of a draw, the chance of a draw, of a deep one, and whole claims executed after the round. */
+export type Looking = Readonly<{ samples: number; rate: number; deepShare: number; checks: number }>;
+
 /**
- * What the protocol's audit decides, with samples drawn by the protocol's own function from fresh randomness. Each authority
- * executes a claim with the chance `rate`, and all of it now and then.
+ * What the protocol's audit decides, with samples drawn by the protocol's own function from fresh randomness. A step found false
+ * that accomplices keep from being rejected is challenged by its finder (rules W-1 and W-2), as is one that a check finds.
  */
-export function audit(
-  claim: WorkClaim,
-  authorities: readonly Auditing[],
-  samples: number,
-  random: Prng,
-  rate: number = 1,
-  deepShare: number = 0,
-): Audited {
+export function audit(claim: WorkClaim, authorities: readonly Auditing[], look: Looking, random: Prng): Audited {
+  const { samples, rate, deepShare, checks } = look;
   const quorum = quorumOf(authorities.length);
   const found: number[] = [];
   let executedSteps = 0;
@@ -96,23 +100,31 @@ export function audit(
     if (drawn.some((step) => claim.falseSteps.has(step))) found.push(i);
   }
   const diligent = authorities.filter((kind) => kind === 'diligent').length;
-  const liars = authorities.filter((kind) => kind === 'liar').length;
-  if (!claim.served) {
+  if (!claim.served && authorities.length - diligent < quorum) {
     // Unavailable from all that look; the others alone must make a quorum of VALID.
-    return { decision: authorities.length - diligent >= quorum ? 'accepted' : 'unresolved', found, executedSteps };
+    return { decision: 'unresolved', found, executedSteps };
   }
-  if (found.length === 0) return { decision: 'accepted', found, executedSteps };
-  // A dispute: every authority executes the one step or repeats the accuser's word, liars deny it (rule 4.8).
-  executedSteps += diligent - found.length;
-  const against = authorities.length - liars;
-  if (against >= quorum) return { decision: 'rejected', found, executedSteps };
-  return { decision: liars >= quorum ? 'accepted' : 'unresolved', found, executedSteps };
+  if (found.length > 0) {
+    // A dispute: every authority executes the one step or repeats the accuser's word, liars deny it (rule 4.8).
+    executedSteps += diligent - found.length;
+    const against = authorities.length - authorities.filter((kind) => kind === 'liar').length;
+    return { decision: against >= quorum ? 'rejected' : 'challenged', found, executedSteps };
+  }
+  executedSteps += checks * RULES.steps;
+  return { decision: checks > 0 && claim.falseSteps.size > 0 ? 'challenged' : 'accepted', found, executedSteps };
 }
 
 /** Chance that at least one of so many authorities draws one of `falseSteps`, without replacement, each by itself. */
-export function detectionFormula(falseSteps: number, samples: number, authorities: number): number {
-  let missedByOne = 1;
-  for (let i = 0; i < samples; i++) missedByOne *= Math.max(0, RULES.steps - falseSteps - i) / (RULES.steps - i);
+export function detectionFormula(
+  falseSteps: number,
+  samples: number,
+  authorities: number,
+  rate: number = 1,
+  deepShare: number = 0,
+): number {
+  let missedByDraw = 1;
+  for (let i = 0; i < samples; i++) missedByDraw *= Math.max(0, RULES.steps - falseSteps - i) / (RULES.steps - i);
+  const missedByOne = (1 - deepShare) * (1 - rate * (1 - missedByDraw));
   return 1 - missedByOne ** authorities;
 }
 

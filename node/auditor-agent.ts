@@ -20,7 +20,7 @@ import { readAuthoritySet } from '../chain/system/views.ts';
 import { type AuditVerdict, refusalDigest } from '../trainer/audit.ts';
 import { encodeCheckpoint } from '../trainer/checkpoint.ts';
 import { auditAlpha, auditSalt, drawClaim } from '../trainer/sample.ts';
-import { createAuditExecutor } from './audit-executor.ts';
+import { type FalseClaimNote, createAuditExecutor } from './audit-executor.ts';
 import { createAuthorityWatch } from './authority-watch.ts';
 import type { BlobExchange } from './blob-exchange.ts';
 import type { EngineThread } from './engine-thread.ts';
@@ -54,8 +54,8 @@ export type AuditorAgentOptions = Readonly<{
   fetchState: (trainer: Hex, round: number, step: number) => Promise<Uint8Array | null>;
   /** Stores an accepted model's file and gives its reference. */
   storeCheckpoint: (bytes: Uint8Array) => Promise<Readonly<{ blobId: Hex; sha256: Hex; size: number }>>;
-  /** Told of a claim that an execution here gave other bits for. */
-  onFalse?: (claim: Readonly<{ round: number; trainer: Hex; step: number }>) => void;
+  /** Told of a step that an execution here gave other bits for. */
+  onFalse: FalseClaimNote;
   log: Logger;
   /** Changes what is said; only for trying attacks in tests. */
   tamperVerdicts?: (entries: readonly VerdictEntry[], round: number) => readonly VerdictEntry[];
@@ -131,7 +131,6 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
         continue;
       }
       audit.verdict = verdict;
-      if (verdict.verdict === 'invalid') options.onFalse?.({ round: record.round, trainer, step: verdict.step });
       counts[verdict.verdict]++;
       log.info('audited', { round: record.round, trainer, verdict: verdict.verdict, steps: sample.length, reason });
     }
@@ -204,7 +203,6 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
       log.info('judged', { round: record.round, trainer, step, verdict: found.verdict });
       // A judgement that cannot be made is not made: silence is not a finding.
       if (found.verdict === 'unavailable') continue;
-      if (found.verdict === 'invalid') options.onFalse?.({ round: record.round, trainer, step: found.step });
       const says = options.tamperJudgement ?? ((invalid: boolean) => invalid);
       const call = judgeCall({ round: record.round, trainer, step, invalid: says(found.verdict === 'invalid') });
       sender.send(key, call, CALL_GAS.judge);

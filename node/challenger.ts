@@ -3,6 +3,7 @@
 
 import { type Hex, toHex } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
+import { stateRoot } from '../base/merkle.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import { ONE_GWEI } from '../base/units.ts';
 import type { Claim, Commitment, ContractCall, RoundRecord, SystemLog, ViewCall } from '../chain/system/api.ts';
@@ -51,8 +52,17 @@ export type ChallengerChain = Readonly<{
   sleep(ms: number): Promise<void>;
 }>;
 
-/** `id` is of a challenge of this claim by the same key that is open already: the game goes on where it stands. */
-export type ChallengeWish = Readonly<{ round: number; trainer: Hex; step: number | null; id: number | null }>;
+/**
+ * `id` is of a challenge of this claim by the same key that is open already: the game goes on where it stands. `start` is the
+ * committed state before the step, when it is known: nothing before the step is then executed.
+ */
+export type ChallengeWish = Readonly<{
+  round: number;
+  trainer: Hex;
+  step: number | null;
+  id: number | null;
+  start: Uint8Array | null;
+}>;
 
 export type ChallengerOptions = Readonly<{
   chain: ChallengerChain;
@@ -96,7 +106,7 @@ export async function runChallenge(options: ChallengerOptions, wish: ChallengeWi
       if (!sent.ok) return fault('challenge', `proveFinalState: ${sent.reason}`);
       return success(await ended(play, 'upheld', null, 1, sent.gasUsed));
     }
-    const found = falseStep(play, wish.step);
+    const found = falseAt(play, wish) ?? falseStep(play, wish.step);
     if (found === null) {
       say(
         `every step${wish.step === null ? '' : ` up to ${wish.step}`} follows from the one before: the claim is right`,
@@ -156,22 +166,37 @@ const eventsOf = (logs: readonly SystemLog[]): SystemEvent[] =>
     return event === null ? [] : [event];
   });
 
+type FalseStep = Readonly<{ step: number; before: Uint8Array }>;
+
+function follows({ task, leaves, say }: Play, step: number): boolean {
+  const outcome = executeStep(task, step);
+  const stated = present(leaves[step], 'leaf');
+  const same =
+    outcome.ok &&
+    toHex(outcome.leaf.stateRoot) === toHex(stated.stateRoot) &&
+    toHex(outcome.leaf.gradRoot) === toHex(stated.gradRoot) &&
+    outcome.leaf.lossBits === stated.lossBits;
+  say(`step ${step}: ${same ? 'follows' : 'does NOT follow'}`);
+  return same;
+}
+
+/** The wanted step when it does not follow from a start that the leaf before it commits to. */
+function falseAt(play: Play, { step, start }: ChallengeWish): FalseStep | null {
+  const { task, leaves } = play;
+  if (start === null || step === null || step === 0 || start.length !== task.runner.state.length) return null;
+  if (toHex(stateRoot(start)) !== toHex(present(leaves[step - 1], 'leaf before').stateRoot)) return null;
+  task.runner.state.set(start);
+  return follows(play, step) ? null : { step, before: start };
+}
+
 /** The first step whose leaf does not follow, with the state before it; null when all up to the wanted one do. */
-function falseStep(play: Play, wanted: number | null): Readonly<{ step: number; before: Uint8Array }> | null {
-  const { task, leaves, say } = play;
+function falseStep(play: Play, wanted: number | null): FalseStep | null {
+  const { task } = play;
   startFromBase(task.runner, task.base);
   const last = wanted ?? task.rules.steps - 1;
   for (let step = 0; step <= last; step++) {
     const before = task.runner.state.slice();
-    const outcome = executeStep(task, step);
-    const stated = present(leaves[step], 'leaf');
-    const same =
-      outcome.ok &&
-      toHex(outcome.leaf.stateRoot) === toHex(stated.stateRoot) &&
-      toHex(outcome.leaf.gradRoot) === toHex(stated.gradRoot) &&
-      outcome.leaf.lossBits === stated.lossBits;
-    say(`step ${step}: ${same ? 'follows' : 'does NOT follow'}`);
-    if (!same) return { step, before };
+    if (!follows(play, step)) return { step, before };
   }
   return null;
 }

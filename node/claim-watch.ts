@@ -1,7 +1,7 @@
 // Owns what a node does about a claim that it found false itself while the round let it stand: it opens a challenge, once, with
 // its bond, and plays it to the end, also after a restart. It may look for such claims, too: a share of what others had accepted.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Hex, fromHex, isHex, u64be } from '../base/bytes.ts';
 import { taggedHash } from '../base/hash.ts';
@@ -23,6 +23,8 @@ import {
   CHALLENGE_TURN_BLOCKS,
   CLAIMS_FOLLOWED,
   CLAIMS_FOUND_BYTES,
+  STARTS_KEPT,
+  STATE_BYTES,
 } from './limits.ts';
 import type { Logger } from './logger.ts';
 import type { ModelKeeper } from './model-keeper.ts';
@@ -33,8 +35,8 @@ import type { ProtocolSender } from './protocol-sender.ts';
 export type FollowedClaim = Readonly<{ round: number; trainer: Hex; step: number | null }>;
 
 export type ClaimWatch = Readonly<{
-  /** Takes note of a claim this node executed and found false. */
-  found(claim: FollowedClaim): void;
+  /** Takes note of a claim this node executed and found false, with the state before that step when there is one. */
+  found(claim: FollowedClaim, start: Uint8Array | null): void;
   onHead(record: RoundRecord | null, view: ViewCall): Promise<void>;
   stop(): void;
 }>;
@@ -62,9 +64,18 @@ const keyOf = ({ round, trainer }: FollowedClaim): string => `${round}-${trainer
 const isOpen = ({ state }: ChallengeRecord): boolean => ['challenged', 'answered', 'asked'].includes(state);
 const isStanding = (status: string): boolean => status === 'accepted' || status === 'unresolved';
 
-function openClaimFile(
-  path: string,
-): Readonly<{ load(): FollowedClaim[]; save(claims: readonly FollowedClaim[]): void }> {
+type ClaimFiles = Readonly<{
+  load(): FollowedClaim[];
+  save(claims: readonly FollowedClaim[]): void;
+  /** The state a false step starts from: the trainer may not serve it twice. */
+  saveStart(claim: FollowedClaim, state: Uint8Array): void;
+  loadStart(claim: FollowedClaim): Uint8Array | null;
+  forgetStart(claim: FollowedClaim): void;
+}>;
+
+function openClaimFiles(directory: string): ClaimFiles {
+  const path = join(directory, 'claims');
+  const startOf = (claim: FollowedClaim): string => join(directory, `${keyOf(claim)}.state`);
   return {
     load() {
       if (!existsSync(path)) return [];
@@ -77,8 +88,15 @@ function openClaimFile(
       });
     },
     save(claims) {
-      writeFileDurably(path, claims.map(({ round, trainer, step }) => `${round} ${trainer} ${step ?? '-'}\n`).join(''));
+      const lines = claims.map(({ round, trainer, step }) => `${round} ${trainer} ${step ?? '-'}\n`);
+      writeFileDurably(path, lines.join(''));
     },
+    saveStart: (claim, state) => writeFileDurably(startOf(claim), state),
+    loadStart(claim) {
+      const file = startOf(claim);
+      return existsSync(file) && statSync(file).size <= STATE_BYTES ? new Uint8Array(readFileSync(file)) : null;
+    },
+    forgetStart: (claim) => rmSync(startOf(claim), { force: true }),
   };
 }
 
@@ -89,7 +107,7 @@ export function createClaimWatch(options: ClaimWatchOptions): ClaimWatch | null 
   if (bondWei === null || BigInt(options.budget) * ONE_POL < bondWei) return null;
   const bond = bondWei;
   const windowBlocks = Number(definition.genesis.challenges?.['windowBlocks'] ?? 0);
-  const file = openClaimFile(join(options.dataDir, 'claims-found'));
+  const file = openClaimFiles(join(options.dataDir, 'claims-found'));
   const answer = answerChallenger({ chain, sender, keeper, clock });
   const claims = new Map<string, Followed>();
   for (const claim of file.load()) claims.set(keyOf(claim), { ...claim, notBefore: 0, playing: false });
@@ -110,6 +128,7 @@ export function createClaimWatch(options: ClaimWatchOptions): ClaimWatch | null 
 
   function drop(claim: Followed, why: string): void {
     claims.delete(keyOf(claim));
+    file.forgetStart(claim);
     file.save([...claims.values()]);
     log.info('claim no longer followed', { round: claim.round, trainer: claim.trainer, why });
   }
@@ -169,7 +188,8 @@ export function createClaimWatch(options: ClaimWatchOptions): ClaimWatch | null 
         id,
       });
       const say = (line: string): void => log.debug('challenge', { round, trainer, line });
-      const found = await thread.challenge({ wish: { round, trainer, step, id }, address, bondWei: bond }, answer, say);
+      const wish = { round, trainer, step, id, start: file.loadStart(claim) };
+      const found = await thread.challenge({ wish, address, bondWei: bond }, answer, say);
       if (!found.ok) {
         log.warn('challenge not played', { round, trainer, reason: found.message });
         return;
@@ -216,9 +236,12 @@ export function createClaimWatch(options: ClaimWatchOptions): ClaimWatch | null 
   }
 
   return {
-    found(claim) {
+    found(claim, start) {
       // What is false of the whole has no step: the search looks at all.
-      follow({ ...claim, step: claim.step !== null && claim.step < definition.rules.steps ? claim.step : null });
+      const step = claim.step !== null && claim.step < definition.rules.steps ? claim.step : null;
+      if (claims.has(keyOf(claim))) return;
+      if (step !== null && start !== null && claims.size < STARTS_KEPT) file.saveStart(claim, start);
+      follow({ ...claim, step });
     },
     stop() {
       stopped = true;

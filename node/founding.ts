@@ -36,7 +36,7 @@ import { buildTrainProgram } from '../trainer/train-program.ts';
 import type { Config } from './config.ts';
 import { writeFileDurably } from './files.ts';
 import { createKeystore } from './keystore.ts';
-import { AUTHORITIES, REGULAR_NODES } from './limits.ts';
+import { AUTHORITIES, AUTHORITY_CLAIM_CHECKS, REGULAR_NODES } from './limits.ts';
 import { memoryLimit } from './memory-limit.ts';
 import { initialModelSeed, rulesOf } from './network-definition.ts';
 
@@ -219,6 +219,7 @@ function nodeConfig(
     boot_nodes: boot.map((other) => `${plan.host}:${other.port}`),
     data_dir: here(member.dataDir),
     training_enabled: false,
+    ...(member.isAuthority ? { claim_checks: AUTHORITY_CLAIM_CHECKS } : {}),
     model_size: plan.modelSize,
     batch_size: plan.batchSize,
     learning_rate: plan.learningRate,

@@ -211,7 +211,7 @@ function createAgents(
           walrus?.publish(bytes);
           return { blobId: toHex(blobIdBytes(blobId)), sha256, size };
         },
-        onFalse: (claim) => claims?.found(claim),
+        onFalse: (claim, start) => claims?.found(claim, start),
         log,
         ...(options.tamperVerdicts === undefined ? {} : { tamperVerdicts: options.tamperVerdicts }),
         ...(options.tamperJudgement === undefined ? {} : { tamperJudgement: options.tamperJudgement }),

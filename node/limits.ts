@@ -107,6 +107,10 @@ export const CHALLENGES_FOLLOWED = 64;
 /** Claims a node follows at a time because it found them false or has them to execute again, and bytes of the file of them. */
 export const CLAIMS_FOLLOWED = 64;
 export const CLAIMS_FOUND_BYTES = 8_192;
+/** Start states of false steps kept for their challenges, each up to STATE_BYTES. */
+export const STARTS_KEPT = 4;
+/** Rounds of a trainer in which an authority of a new network executes one whole claim of it again (rule W-5). */
+export const AUTHORITY_CLAIM_CHECKS = 96;
 /** Challenges a node plays at a time. */
 export const CHALLENGE_GAMES = 4;
 /** Blocks an authority gives the one before it to challenge a claim both found false. */

@@ -102,7 +102,7 @@ export const challengeCommand: CommandModule<object, Arguments> = {
             params: paramsOf(definition, config.data_dir),
             say: (line) => (args.json ? undefined : console.log(line)),
           },
-          { round: args.round, trainer, step: args.step ?? null, id: null },
+          { round: args.round, trainer, step: args.step ?? null, id: null, start: null },
         ),
       );
       if (args.json) console.log(JSON.stringify(outcome));

@@ -44,7 +44,7 @@ test('two accomplices of four cannot keep a false claim: trainer and accomplices
   const honest = [0, 1].map((index) => startProcess(stage, founded(index)));
   const approve: NodeOptions['tamperVerdicts'] = (entries) =>
     entries.map((entry) => ({ ...entry, verdict: 'valid', step: 0, digest: `0x${'07'.repeat(32)}` }));
-  const accomplice = { tamperVerdicts: approve, tamperJudgement: () => false };
+  const accomplice = { tamperVerdicts: approve, tamperJudgement: () => false, flags: { challenge_budget: 0 } };
   const watched = await startHere(stage, founded(2), accomplice);
   await startHere(stage, founded(3), accomplice);
   let trainer: RunningNode | null = null;

@@ -64,7 +64,7 @@ test('an outsider proves a flipped bit that every authority approved; a wrongly 
     authorities: AUTHORITIES,
     regularNodes: 3,
     parameters: { trainBlocks: 90, auditBlocks: 90, minTrainers: 2 },
-    challenges: { answerBlocks: 60, proveBlocks: 8 },
+    challenges: { answerBlocks: 60, proveBlocks: 24 },
   });
   const definition = unwrap(readGenesis(network.genesisFile));
   const dataset = datasetOf(definition, network.genesisFile);
@@ -73,7 +73,11 @@ test('an outsider proves a flipped bit that every authority approved; a wrongly 
   const founded = (index: number): FoundedNode => present(network.nodes[index], 'node');
   const approve: NodeOptions['tamperVerdicts'] = (entries) =>
     entries.map((entry) => ({ ...entry, verdict: 'valid', step: 0, digest: `0x${'07'.repeat(32)}` }));
-  const authority = await startHere(stage, founded(0), { tamperVerdicts: approve });
+  const authority = await startHere(stage, founded(0), {
+    tamperVerdicts: approve,
+    // It saw other bits, and keeps to what it said.
+    flags: { challenge_budget: 0 },
+  });
   const honest = await startHere(stage, founded(AUTHORITIES + 1), { training: true });
   let cheater: RunningNode | null = null;
   cheater = await startHere(stage, founded(AUTHORITIES + 2), {

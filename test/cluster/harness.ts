@@ -14,7 +14,7 @@ import { DEFAULT_CHAIN_ID } from '../../chain/genesis.ts';
 import { getJson } from '../../cli/api-client.ts';
 import { type ChildNode, startChildNode } from '../../node/child-nodes.ts';
 import { systemClock } from '../../node/clock.ts';
-import { loadConfig } from '../../node/config.ts';
+import { type ConfigKey, loadConfig } from '../../node/config.ts';
 import { type FoundedNetwork, type FoundedNode, type FoundingPlan, foundNetwork } from '../../node/founding.ts';
 import { freePorts } from '../../node/free-ports.ts';
 import type { Logger } from '../../node/logger.ts';
@@ -121,10 +121,10 @@ function fileLogger(file: string): Logger {
 export async function startHere(
   stage: Stage,
   node: FoundedNode,
-  options: Partial<NodeOptions> & { training?: boolean } = {},
+  options: Partial<NodeOptions> & { training?: boolean; flags?: Partial<Record<ConfigKey, unknown>> } = {},
 ): Promise<RunningNode> {
-  const { training = false, ...rest } = options;
-  const flags = { training_enabled: training };
+  const { training = false, flags: given = {}, ...rest } = options;
+  const flags = { training_enabled: training, ...given };
   const { config } = unwrap(loadConfig({ file: node.configFile, flags, environment: {} }));
   const onFatal = (error: Error): void => {
     throw error;
