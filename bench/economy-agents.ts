@@ -87,7 +87,7 @@ export const RARE: readonly TrainerStrategy[] = [
   sometimes('one false step in round 50', 1, (round) => round === 50),
   sometimes('all false in round 50', RULES.steps, (round) => round === 50),
   sometimes('all false in the last round, three accomplices', RULES.steps, last, 3),
-  skipping('lazy, four accomplices, one outsider checks', RULES.steps, 4, 1),
+  skipping('lazy in every round, four accomplices, one outsider checks', RULES.steps, 4, 1),
   skipping('lazy, four accomplices, eight outsiders check', RULES.steps, 4, 8),
   sometimes('one false step in every tenth round', 1, (round) => round % 10 === 5),
   sometimes('one false step in every second round', 1, (round) => round % 2 === 1),
