@@ -175,7 +175,7 @@ function createAgents(
         });
   // Begun when there is something to challenge.
   const watches = isAuthority || config.claim_checks > 0;
-  const challengeThread = watches ? startEngineThread('challenge', data, log) : null;
+  const challengeThread = watches ? start('challenge') : null;
   const claims =
     challengeThread === null
       ? null

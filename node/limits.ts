@@ -23,7 +23,7 @@ export const REGULAR_NODES = 64;
 /** Milliseconds a stopping node may take before it is forced. */
 export const STOP_MS = 10_000;
 /** Nice values of engine threads: votes come first, then answers that somebody waits for, then rounds and audits. */
-export const ENGINE_NICE = { chat: 5, audit: 10, train: 10, dispute: 10 } as const;
+export const ENGINE_NICE = { chat: 5, audit: 10, train: 10, dispute: 10, challenge: 12 } as const;
 /** Proofs of double signing waiting to be sent. */
 export const OPEN_EVIDENCE = 64;
 /** Blocks an authority gives the one before it to bring evidence to the chain. */
