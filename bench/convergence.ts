@@ -39,7 +39,7 @@ const DEFAULTS = {
   /** Peak learning rate in 1e-6. */
   rate: 3_000,
   /** eta = eta / 2^shift. */
-  eta: 2,
+  eta: 3,
   shift: 0,
   entries: SPARSE_SHAPE.entries,
   bits: SPARSE_SHAPE.valueBits,
@@ -153,8 +153,8 @@ function tradeOff(plan: RunPlan): Named[] {
       plan: { ...plan, shape: { entries, valueBits } },
     })),
     ...[208, 256].map((decay) => ({ name: `decay ${decay}/256`, plan: { ...plan, decay } })),
-    ...[1, 3, 4].map((etaNumerator) => ({ name: `eta ${etaNumerator}`, plan: { ...plan, etaNumerator, etaShift: 0 } })),
-    ...[4, 16, 32].map((roundSteps) => ({ name: `${roundSteps} steps a round`, plan: { ...plan, roundSteps } })),
+    ...[1, 2, 4].map((etaNumerator) => ({ name: `eta ${etaNumerator}`, plan: { ...plan, etaNumerator, etaShift: 0 } })),
+    ...[2, 8, 16].map((roundSteps) => ({ name: `${roundSteps} steps a round`, plan: { ...plan, roundSteps } })),
   ];
 }
 
