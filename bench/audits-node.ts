@@ -16,6 +16,7 @@ import { HELD_OUT_SEQUENCES, type NetworkDefinition } from '../node/network-defi
 import { readGenesis, startNode } from '../node/node.ts';
 import { manifestText } from '../trainer/dataset.ts';
 import { initialWeights } from '../trainer/initial-weights.ts';
+import { NOTHING_CARRIED } from '../trainer/moments.ts';
 
 /** What the parent says: `nice` is that of the audit thread to come, null ends the audits. */
 export type ToNode = Readonly<{ audit: number | null }>;
@@ -77,7 +78,10 @@ async function makeClaim(definition: NetworkDefinition, genesisFile: string, fol
   };
   const thread = startEngineThread('train', threadData(definition, genesisFile, 0), quiet);
   const made = await thread.train(
-    { spec, slot: 0, base, folder, canaryStep: null, residual: null },
+    {
+      ...{ spec, slot: 0, base, carried: NOTHING_CARRIED, folder, canaryStep: null },
+      ...{ residual: null, carriedState: null, finalFile: null },
+    },
     () => undefined,
     new AbortController().signal,
   );
@@ -101,10 +105,12 @@ function auditForever(thread: EngineThread, { spec, base, commit }: Claim) {
           spec,
           slot: 0,
           base,
+          carried: NOTHING_CARRIED,
           commit,
           salt: spec.seed,
           task: { kind: 'recheck', sample: Array.from({ length: STEPS }, (_, step) => step) },
           residualRoot: new Uint8Array(32),
+          finalFile: null,
         },
         () => Promise.resolve(null),
         abort.signal,

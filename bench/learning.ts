@@ -60,8 +60,12 @@ async function allHold(directory: string, nodes: readonly FoundedNode[], round: 
   const held = nodes.map(async (node) => {
     const file = join(directory, 'data', node.name, 'models', `${root.slice(2)}.bin`);
     await waitFor(`model of ${node.name}`, MODEL_MS, async () => (existsSync(file) ? true : null));
-    const named = await getJson({ host: HOST, port: node.apiPort }, `/api/v1/rounds/${round}`);
-    return toHex(stateRoot(new Uint8Array(readFileSync(file)))) === root && named['model_root'] === root;
+    // Its file is there before the block that names it: a busy node takes a moment more.
+    const named = await waitFor(`round of ${node.name}`, MODEL_MS, async () => {
+      const said = await getJson({ host: HOST, port: node.apiPort }, `/api/v1/rounds/${round}`);
+      return said['model_root'] ?? null;
+    });
+    return toHex(stateRoot(new Uint8Array(readFileSync(file)))) === root && named === root;
   });
   return (await Promise.all(held)).every(Boolean);
 }
@@ -97,16 +101,23 @@ async function watch(directory: string, nodes: readonly FoundedNode[], wanted: n
   return seen;
 }
 
-function defaults(): Parameters<typeof planOf>[0] {
-  const options = Object.entries(foundingOptions).map(([name, option]) => [
-    name,
-    'default' in option ? option.default : undefined,
-  ]);
+/** The founding flags as `name=value` words say, else their defaults. */
+function flagsOf(words: readonly string[]): Parameters<typeof planOf>[0] {
+  const given = new Map(words.map((word) => word.split('=', 2) as [string, string]));
+  for (const name of given.keys())
+    if (!Object.hasOwn(foundingOptions, name)) throw new Error(`${name} is no founding flag`);
+  const options = Object.entries(foundingOptions).map(([name, option]) => {
+    const value = given.get(name);
+    const fallback = 'default' in option ? option.default : undefined;
+    if (value === undefined || typeof fallback === 'string') return [name, value ?? fallback];
+    return [name, typeof fallback === 'boolean' ? value === 'true' : Number(value)];
+  });
   return Object.fromEntries(options) as Parameters<typeof planOf>[0];
 }
 
-/** Runs the demo's network for 12 accepted rounds (or as many as the first argument says). */
-export async function main([rounds = String(ROUNDS)]: readonly string[] = []): Promise<void> {
+/** Runs the demo's network for 12 accepted rounds, or as many as a number says; founding flags as name=value. */
+export async function main(words: readonly string[] = []): Promise<void> {
+  const rounds = words.find((word) => !word.includes('=')) ?? String(ROUNDS);
   const directory = mkdtempSync(join(tmpdir(), 'pol-learning-'));
   const count = AUTHORITIES + TRAINERS;
   const ports = await freePorts(2 * count);
@@ -119,7 +130,7 @@ export async function main([rounds = String(ROUNDS)]: readonly string[] = []): P
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, abandon);
   try {
-    const plan = planOf(defaults(), {
+    const plan = planOf(flagsOf(words.filter((word) => word.includes('='))), {
       directory,
       authorities: AUTHORITIES,
       regularNodes: TRAINERS,

@@ -37,6 +37,11 @@ export const foundingOptions = {
     default: 1,
     describe: 'form of updates: 1 dense int8, 2 sparse with a residual, 63 times smaller than f32',
   },
+  'carry-moments': {
+    type: 'boolean',
+    default: false,
+    describe: 'trainers go on with the moments of their last accepted round instead of zeros',
+  },
   'learning-rate': { type: 'number', default: 0.003, describe: 'peak learning rate' },
   schedule: {
     choices: ['cosine', 'constant'] as const,
@@ -58,6 +63,7 @@ export type FoundingArguments = {
   profile: 'i8' | 'bf16x';
   steps: number;
   'update-codec': 1 | 2;
+  'carry-moments': boolean;
   'learning-rate': number;
   schedule: 'cosine' | 'constant';
   'warmup-steps': number;
@@ -91,6 +97,7 @@ export function planOf(
     ...(args.profile === 'i8' ? {} : { profile: args.profile }),
     stepsPerRound: args.steps,
     updateCodec: args['update-codec'],
+    carryMoments: args['carry-moments'],
     learningRate: args['learning-rate'],
     timestamp: Math.floor(systemClock.now() / 1_000),
     authorityFunds: AUTHORITY_FUNDS,

@@ -24,12 +24,14 @@ import { type FalseClaimNote, createAuditExecutor } from './audit-executor.ts';
 import { createAuthorityWatch } from './authority-watch.ts';
 import type { BlobExchange } from './blob-exchange.ts';
 import type { EngineThread } from './engine-thread.ts';
+import { forgetFinalStates } from './final-states.ts';
 import { AUDIT_RETRY_BLOCKS, AUDIT_TRIES, SEAL_MARGIN_BLOCKS } from './limits.ts';
 import type { Logger } from './logger.ts';
 import type { ModelKeeper } from './model-keeper.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import type { ProtocolSender } from './protocol-sender.ts';
 import { createRoundNotebook } from './round-notes.ts';
+import type { StateFetch } from './state-exchange.ts';
 import { systemView } from './system-view.ts';
 import { openVerdictFile } from './verdict-file.ts';
 
@@ -51,7 +53,7 @@ export type AuditorAgentOptions = Readonly<{
   keeper: ModelKeeper;
   sender: ProtocolSender;
   blobs: BlobExchange;
-  fetchState: (trainer: Hex, round: number, step: number) => Promise<Uint8Array | null>;
+  fetchStates: StateFetch;
   /** Stores an accepted model's file and gives its reference. */
   storeCheckpoint: (bytes: Uint8Array) => Promise<Readonly<{ blobId: Hex; sha256: Hex; size: number }>>;
   /** Told of a step that an execution here gave other bits for. */
@@ -73,7 +75,12 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
   const abort = new AbortController();
   const notebook = createRoundNotebook(chain);
   const files = openVerdictFile(join(options.dataDir, 'verdicts'), chainId, secretKey);
-  const execute = createAuditExecutor({ ...options, view: () => systemView(chain), signal: abort.signal });
+  const execute = createAuditExecutor({
+    ...options,
+    rules: definition.rules,
+    view: () => systemView(chain),
+    signal: abort.signal,
+  });
   const audits = new Map<Hex, Audit>();
   const judging = new Set<string>();
   const counts = { valid: 0, invalid: 0, unavailable: 0, passed: 0 };
@@ -252,7 +259,10 @@ export function createAuditorAgent(options: AuditorAgentOptions): AuditorAgent {
     stop: () => abort.abort(),
     async onHead(record, _view, events) {
       for (const event of events) {
-        if (event.kind === 'rosterFrozen') audits.clear();
+        if (event.kind === 'rosterFrozen') {
+          audits.clear();
+          forgetFinalStates(options.dataDir, event.round);
+        }
         if (event.kind === 'judged' && event.authority === address)
           judging.add(`judge-${event.round}-${event.trainer}-${event.step}`);
       }

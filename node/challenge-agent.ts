@@ -18,7 +18,10 @@ import { type SystemEvent, decodeSystemLog } from '../chain/system/events.ts';
 import { readRound } from '../chain/system/views.ts';
 import { toHex } from '../base/bytes.ts';
 import type { DisputeReply } from './engine-calls.ts';
+import type { Carried } from '../trainer/moments.ts';
+import type { TrainingRules } from '../trainer/rules.ts';
 import type { EngineThread } from './engine-thread.ts';
+import { carriedBefore, heldFinalState } from './final-states.ts';
 import { CHALLENGES_FOLLOWED, CHALLENGE_LOG_BLOCKS } from './limits.ts';
 import type { Logger } from './logger.ts';
 import type { ModelKeeper } from './model-keeper.ts';
@@ -37,10 +40,14 @@ export type ChallengeAgent = Readonly<{
   open(): number;
 }>;
 
+/** The round a challenge is about, and what this trainer went on from in it. */
+type Subject = Readonly<{ record: RoundRecord; carried: Carried }>;
+
 export type ChallengeAgentOptions = Readonly<{
   chain: Chain;
   address: Hex;
   dataDir: string;
+  rules: TrainingRules;
   thread: EngineThread;
   keeper: ModelKeeper;
   sender: ProtocolSender;
@@ -49,8 +56,8 @@ export type ChallengeAgentOptions = Readonly<{
 
 export function createChallengeAgent(options: ChallengeAgentOptions): ChallengeAgent {
   const { chain, address, thread, keeper, sender, log } = options;
-  /** Open challenges of this trainer with the round each is about. */
-  const mine = new Map<number, RoundRecord>();
+  /** Open challenges of this trainer with what each is about. */
+  const mine = new Map<number, Subject>();
   let known: number | null = null;
   let working = false;
 
@@ -60,7 +67,8 @@ export function createChallengeAgent(options: ChallengeAgentOptions): ChallengeA
     for (let id = Math.max(known ?? 0, count - CHALLENGES_FOLLOWED) + 1; id <= count; id++) {
       const challenge = await readChallenge(view, id);
       if (challenge.trainer !== address || isOver(challenge)) continue;
-      mine.set(id, await readRound(view, challenge.round));
+      const carried = await carriedBefore(view, options.rules, challenge.round, address);
+      mine.set(id, { record: await readRound(view, challenge.round), carried });
       const { round, step, challenger, deadline } = challenge;
       log.warn('this trainer is challenged', { id, round, step, challenger, deadline });
     }
@@ -86,7 +94,11 @@ export function createChallengeAgent(options: ChallengeAgentOptions): ChallengeA
     return asked.at(-1) ?? null;
   }
 
-  async function reply(challenge: ChallengeRecord, record: RoundRecord, node: TreeNode | null): Promise<DisputeReply> {
+  async function reply(
+    challenge: ChallengeRecord,
+    { record, carried }: Subject,
+    node: TreeNode | null,
+  ): Promise<DisputeReply> {
     const base = keeper.params(record.baseRoot);
     const slot = slotOf(record, address);
     if (base === null || slot < 0) {
@@ -96,11 +108,18 @@ export function createChallengeAgent(options: ChallengeAgentOptions): ChallengeA
       });
       return null;
     }
+    const before = heldFinalState(options.dataDir, record.round - 1, address, carried.root);
+    const carriedState = carried.rounds === 0 ? null : before;
+    if (carried.rounds > 0 && carriedState === null) {
+      log.error('challenge cannot be answered: the final state of the round before is not here', { id: challenge.id });
+      return null;
+    }
     const folder = roundFolder(options.dataDir, record.round);
-    return thread.dispute({ spec: roundSpec(record), slot, base, folder, step: challenge.step, node });
+    const { step } = challenge;
+    return thread.dispute({ spec: roundSpec(record), slot, base, carried, carriedState, folder, step, node });
   }
 
-  async function move(view: ViewCall, id: number, record: RoundRecord): Promise<void> {
+  async function move(view: ViewCall, id: number, subject: Subject): Promise<void> {
     const challenge = await readChallenge(view, id);
     if (isOver(challenge)) {
       mine.delete(id);
@@ -116,7 +135,7 @@ export function createChallengeAgent(options: ChallengeAgentOptions): ChallengeA
     if (sender.knows(key) || chain.head().header.number > deadline) return;
     const node = state === 'asked' ? await askedNode(id) : null;
     if (state === 'asked' && node === null) return;
-    const said = await reply(challenge, record, node);
+    const said = await reply(challenge, subject, node);
     if (said === null) log.error('challenge not answered', { id, round: challenge.round, step: challenge.step });
     else if (said.kind === 'answer') sender.send(key, answerCall(id, said.answer), ANSWER_GAS);
     else if (node !== null) sender.send(key, revealCall(id, node, said.disclosure), REVEAL_GAS);
@@ -132,7 +151,7 @@ export function createChallengeAgent(options: ChallengeAgentOptions): ChallengeA
       // Not awaited: blocks go on while a step is run again.
       void (async () => {
         try {
-          for (const [id, record] of [...mine]) await move(view, id, record);
+          for (const [id, subject] of [...mine]) await move(view, id, subject);
         } catch (error) {
           log.error('challenge work failed', { reason: String(error) });
         } finally {

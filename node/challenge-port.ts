@@ -18,7 +18,8 @@ export type ChallengeQuestion =
   | Readonly<{ question: 'height'; args: null }>
   | Readonly<{ question: 'logs'; args: Readonly<{ from: number; to: number; address: Hex }> }>
   | Readonly<{ question: 'send'; args: Readonly<{ call: ContractCall; least: bigint }> }>
-  | Readonly<{ question: 'params'; args: Hex }>;
+  | Readonly<{ question: 'params'; args: Hex }>
+  | Readonly<{ question: 'finalState'; args: Readonly<{ round: number; trainer: Hex; root: Uint8Array }> }>;
 
 type Ask = (question: ChallengeQuestion['question'], args: unknown) => Promise<unknown>;
 
@@ -47,6 +48,8 @@ export function answerChallenger(parts: {
   sender: ProtocolSender;
   keeper: ModelKeeper;
   clock: Clock;
+  /** A trainer's final state of a round by root, from this disk or from peers. */
+  finalState: (round: number, trainer: Hex, root: Uint8Array) => Promise<Uint8Array | null>;
 }): (question: ChallengeQuestion) => Promise<unknown> {
   const { chain, sender, keeper, clock } = parts;
 
@@ -83,6 +86,8 @@ export function answerChallenger(parts: {
         return send(asked.args.call, asked.args.least);
       case 'params':
         return keeper.params(asked.args);
+      case 'finalState':
+        return parts.finalState(asked.args.round, asked.args.trainer, asked.args.root);
     }
   };
 }

@@ -33,8 +33,10 @@ import { fixedAnswer, openDispute } from '../trainer/dispute-proof.ts';
 import { disputeTables } from '../trainer/dispute-roots.ts';
 import { disputeProofs, disputedStep } from '../trainer/dispute-step.ts';
 import { type StepLeaf, completeLeaves, decodeLeaves, traceRoot } from '../trainer/leaf.ts';
-import { type SlotTask, createSlotTask, executeStep, stepData } from '../trainer/replay.ts';
-import { createStepRunner, startFromBase } from '../trainer/step-runner.ts';
+import { type Carried, isFinalState } from '../trainer/moments.ts';
+import { type SlotTask, createSlotTask, executeStep, startRound, stepData } from '../trainer/replay.ts';
+import { createStepRunner } from '../trainer/step-runner.ts';
+import { carriedBefore } from './final-states.ts';
 import { CHALLENGE_WAIT_MS } from './limits.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import { roundSpec, slotOf } from './round-words.ts';
@@ -72,6 +74,8 @@ export type ChallengerOptions = Readonly<{
   executor: Executor;
   /** Parameters of a base model by root, or null. */
   params: (root: Hex) => Uint8Array | null | Promise<Uint8Array | null>;
+  /** A trainer's final state of a round by root, as far as it is on this disk; null when it has to be computed again. */
+  finalState: (round: number, trainer: Hex, root: Uint8Array) => Uint8Array | null | Promise<Uint8Array | null>;
   /** Called with one line for each thing done. */
   say: (line: string) => void;
 }>;
@@ -87,7 +91,15 @@ export type ChallengeOutcome = Readonly<{
 const LEAST_GAS = 400_000n;
 
 type Play = ChallengerOptions &
-  Readonly<{ record: RoundRecord; claim: Claim; task: SlotTask; leaves: readonly StepLeaf[]; trainer: Hex }>;
+  Readonly<{
+    record: RoundRecord;
+    claim: Claim;
+    task: SlotTask;
+    /** The final state that the round's moments are from; null for zeros. */
+    carriedState: Uint8Array | null;
+    leaves: readonly StepLeaf[];
+    trainer: Hex;
+  }>;
 
 /** Challenges a claim when it is false. Faults say what is missing or why the claim cannot be challenged. */
 export async function runChallenge(options: ChallengerOptions, wish: ChallengeWish): Promise<Result<ChallengeOutcome>> {
@@ -139,17 +151,43 @@ async function prepare(options: ChallengerOptions, { round, trainer }: Challenge
   if (base === null)
     return fault('challenge', `the base model ${record.baseRoot} of round ${round} is not on this disk`);
   const { rules, training } = definition;
+  const carried = await carriedBefore(chain.view, rules, round, trainer);
+  const carriedState = await carriedStateOf(options, round, trainer, carried);
+  if (!carriedState.ok) return carriedState;
   const capacity = present(record.roster[slot], 'slot').capacity;
   const shape = { batch: capacity * rules.batch, seq: rules.sequenceLength };
   const runner = createStepRunner(executor, training.model, shape);
-  const task = createSlotTask({ spec: roundSpec(record), slot, rules, dataset, runner, base });
+  const task = createSlotTask({ spec: roundSpec(record), slot, rules, dataset, runner, base, carried });
   const sent = decodeLeaves(commitment.leaves, rules.steps);
   if (!sent.ok) return sent;
   const leaves = completeLeaves(
     sent.value,
     sent.value.map((_, step) => stepData(task, step).root),
   );
-  return success({ ...options, record, claim, task, leaves, trainer });
+  return success({ ...options, record, claim, task, carriedState: carriedState.value, leaves, trainer });
+}
+
+/** The final state a round's moments are from: from disk, or by executing the trainer's round before again. */
+async function carriedStateOf(
+  options: ChallengerOptions,
+  round: number,
+  trainer: Hex,
+  carried: Carried,
+): Promise<Result<Uint8Array | null>> {
+  if (carried.rounds === 0) return success(null);
+  const held = await options.finalState(round - 1, trainer, carried.root);
+  if (held !== null) return success(held);
+  options.say(`the final state of round ${round - 1} is not on this disk: that round is executed first`);
+  const earlier = await prepare(options, { round: round - 1, trainer, step: null, id: null, start: null });
+  if (!earlier.ok) return earlier;
+  const { runner } = earlier.value.task;
+  try {
+    if (falseStep(earlier.value, null) === null && isFinalState(carried.root, runner.state, runner.state.length))
+      return success(runner.state.slice());
+    return fault('challenge', `the claim of round ${round - 1} is false already: challenge that one`);
+  } finally {
+    runner.close();
+  }
 }
 
 async function commitmentAt(chain: ChallengerChain, claim: Claim): Promise<Commitment | null> {
@@ -192,7 +230,7 @@ function falseAt(play: Play, { step, start }: ChallengeWish): FalseStep | null {
 /** The first step whose leaf does not follow, with the state before it; null when all up to the wanted one do. */
 function falseStep(play: Play, wanted: number | null): FalseStep | null {
   const { task } = play;
-  startFromBase(task.runner, task.base);
+  startRound(task, play.carriedState);
   const last = wanted ?? task.rules.steps - 1;
   for (let step = 0; step <= last; step++) {
     const before = task.runner.state.slice();
@@ -235,7 +273,8 @@ async function playGame(
   if (!opened.ok) return opened;
   const id = opened.value;
   const tables = disputeTables(training.model, rules);
-  const own = disputedStep(task, { executor, model: training.model, tables }, step, before);
+  const carriedState = step === 0 ? play.carriedState : null;
+  const own = disputedStep(task, { executor, model: training.model, tables }, step, before, carriedState);
   const settled = async (challenge: ChallengeRecord): Promise<Result<ChallengeOutcome>> => {
     let { state } = challenge;
     if (state === 'challenged' || state === 'asked') {

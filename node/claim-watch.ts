@@ -10,6 +10,7 @@ import type { Chain } from '../chain/api.ts';
 import type { RoundRecord, ViewCall } from '../chain/system/api.ts';
 import { type ChallengeRecord, readChallenge, readChallengeCount } from '../chain/system/challenges.ts';
 import { readAuthoritySet, readClaim, readRound, readTrainer } from '../chain/system/views.ts';
+import { isFinalState } from '../trainer/moments.ts';
 import { answerChallenger } from './challenge-port.ts';
 import { challengeBond } from './challenger.ts';
 import type { Clock } from './clock.ts';
@@ -30,6 +31,7 @@ import type { Logger } from './logger.ts';
 import type { ModelKeeper } from './model-keeper.ts';
 import type { NetworkDefinition } from './network-definition.ts';
 import type { ProtocolSender } from './protocol-sender.ts';
+import type { StateFetch } from './state-exchange.ts';
 
 /** A claim to follow. `step` is where this node's execution gave other bits; null when it has still to be executed. */
 export type FollowedClaim = Readonly<{ round: number; trainer: Hex; step: number | null }>;
@@ -53,6 +55,7 @@ export type ClaimWatchOptions = Readonly<{
   checkRounds: number;
   thread: EngineThread;
   keeper: ModelKeeper;
+  fetchStates: StateFetch;
   sender: ProtocolSender;
   clock: Clock;
   log: Logger;
@@ -108,7 +111,15 @@ export function createClaimWatch(options: ClaimWatchOptions): ClaimWatch | null 
   const bond = bondWei;
   const windowBlocks = Number(definition.genesis.challenges?.['windowBlocks'] ?? 0);
   const file = openClaimFiles(join(options.dataDir, 'claims-found'));
-  const answer = answerChallenger({ chain, sender, keeper, clock });
+  const { steps } = definition.rules;
+  const answer = answerChallenger({
+    ...{ chain, sender, keeper, clock },
+    async finalState(round, trainer, root) {
+      for await (const bytes of options.fetchStates(trainer, round, steps))
+        if (isFinalState(root, bytes, bytes.length)) return bytes;
+      return null;
+    },
+  });
   const claims = new Map<string, Followed>();
   for (const claim of file.load()) claims.set(keyOf(claim), { ...claim, notBefore: 0, playing: false });
   let lostWei = 0n;

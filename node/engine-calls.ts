@@ -5,6 +5,7 @@ import type { Result } from '../base/fault.ts';
 import type { Disclosure, StepAnswer, TreeNode } from '../chain/system/challenges.ts';
 import type { AuditVerdict } from '../trainer/audit.ts';
 import type { CommitRecord } from '../trainer/commit.ts';
+import type { Carried } from '../trainer/moments.ts';
 import type { RoundSpec, TrainingConfig, TrainingRules } from '../trainer/rules.ts';
 import type { ChallengeOutcome, ChallengeWish } from './challenger.ts';
 
@@ -23,16 +24,21 @@ export type EngineThreadData = Readonly<{
   heldOutSequences: number;
 }>;
 
-export type TrainArgs = Readonly<{
-  spec: RoundSpec;
-  slot: number;
-  base: Uint8Array;
-  folder: string;
-  /** Step to make knowingly wrong, or null. */
-  canaryStep: number | null;
-  /** Residual before the round; null for zeros. */
-  residual: Uint8Array | null;
-}>;
+/** A slot's work: what a thread makes a task of. */
+export type SlotArgs = Readonly<{ spec: RoundSpec; slot: number; base: Uint8Array; carried: Carried }>;
+
+export type TrainArgs = SlotArgs &
+  Readonly<{
+    folder: string;
+    /** Where the final state is kept besides; null where no moments are carried. */
+    finalFile: string | null;
+    /** The final state that the moments are from; null for zeros. */
+    carriedState: Uint8Array | null;
+    /** Step to make knowingly wrong, or null. */
+    canaryStep: number | null;
+    /** Residual before the round; null for zeros. */
+    residual: Uint8Array | null;
+  }>;
 /** Told after each step; `loss` in nats per token, `tokens` trained by the step. */
 export type TrainStepEvent = Readonly<{ step: number; steps: number; loss: number; tokens: number }>;
 export type TrainAnswer =
@@ -44,31 +50,33 @@ export type AuditTask =
   | Readonly<{ kind: 'audit' | 'recheck'; sample: readonly number[] }>
   | Readonly<{ kind: 'pass' }>
   | Readonly<{ kind: 'judge'; step: number }>;
-export type AuditArgs = Readonly<{
-  spec: RoundSpec;
-  slot: number;
-  base: Uint8Array;
-  commit: CommitRecord;
-  salt: Uint8Array;
-  task: AuditTask;
-  /** Root of the trainer's residual before the round; its bytes are asked for. */
-  residualRoot: Uint8Array;
-}>;
+export type AuditArgs = SlotArgs &
+  Readonly<{
+    commit: CommitRecord;
+    salt: Uint8Array;
+    task: AuditTask;
+    /** Root of the trainer's residual before the round; its bytes are asked for. */
+    residualRoot: Uint8Array;
+    /** Where the committed final state is kept by whoever approves the claim; null where no moments are carried, and for others. */
+    finalFile: string | null;
+  }>;
 export type AuditAnswer = AuditVerdict;
-/** Questions an audit asks on its way. */
+/** Questions an audit asks on its way. Of states it asks again while the answers are wrong; null when there is none left. */
 export type AuditQuestion =
   | Readonly<{ question: 'state'; step: number }>
-  | Readonly<{ question: 'update' | 'residual' }>;
+  | Readonly<{ question: 'update' | 'residual' | 'carried' }>;
 
 export type AggregateArgs = Readonly<{
   base: Uint8Array;
+  /** The model that the base followed, where the outer step has momentum; null otherwise, and for the genesis model. */
+  before: Uint8Array | null;
   updates: readonly Readonly<{ bytes: Uint8Array; capacity: number }>[];
 }>;
 /** `heldOutMicroNats` is of the new model. */
 export type AggregateAnswer = Readonly<{ params: Uint8Array; modelRoot: Uint8Array }>;
 
 /** The trainer's side of a challenge of one of its steps. `folder` holds the states it kept of the round. */
-export type DisputeArgs = Readonly<{ spec: RoundSpec; slot: number; base: Uint8Array; folder: string; step: number }>;
+export type DisputeArgs = SlotArgs & Readonly<{ folder: string; step: number; carriedState: Uint8Array | null }>;
 export type DisputeAnswerArgs = DisputeArgs & Readonly<{ node: TreeNode | null }>;
 /** The answer, or with a node what is disclosed of it; null when this node cannot. */
 export type DisputeReply =

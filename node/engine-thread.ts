@@ -76,9 +76,7 @@ export function startEngineThread(job: string, data: EngineThreadData, log: Logg
       connected().call('audit', args, {
         signal,
         onAsk: (question, step: never) =>
-          answer(
-            question === 'state' ? { question, step } : { question: question === 'residual' ? question : 'update' },
-          ),
+          answer(question === 'state' ? { question, step } : ({ question } as AuditQuestion)),
       }),
     dispute: (args) => connected().call('dispute', args),
     challenge: (args, answer, say) =>

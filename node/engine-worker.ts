@@ -7,6 +7,7 @@ import { equal, toHex, u32be } from '../base/bytes.ts';
 import { present } from '../base/check.ts';
 import { FaultError, fault, unwrap } from '../base/fault.ts';
 import { taggedHash } from '../base/hash.ts';
+import { stateRoot } from '../base/merkle.ts';
 import { lowerThreadPriority } from '../base/thread-priority.ts';
 import { createExecutor } from '../engine/executor.ts';
 import { programHash } from '../engine/program.ts';
@@ -19,6 +20,7 @@ import { type DisputeTables, disputeTables } from '../trainer/dispute-roots.ts';
 import { disputedStep } from '../trainer/dispute-step.ts';
 import { type Generator, createGenerator } from '../trainer/generate.ts';
 import { type HeldOutMeter, createHeldOutMeter } from '../trainer/held-out.ts';
+import { LEAF_BYTES } from '../trainer/leaf.ts';
 import { type SlotTask, createSlotTask } from '../trainer/replay.ts';
 import { type RoundStore, openRoundStore, saveResidual } from '../trainer/round-store.ts';
 import { runLearningRound, stateBefore } from '../trainer/round.ts';
@@ -42,12 +44,14 @@ import type {
   ModelArgs,
   PlanAnswer,
   PlanArgs,
+  SlotArgs,
   TrainAnswer,
   TrainArgs,
   TrainStepEvent,
 } from './engine-calls.ts';
 import { askedChain } from './challenge-port.ts';
 import { systemClock } from './clock.ts';
+import { writeFileDurably } from './files.ts';
 import { ROUND_STATE_BYTES } from './limits.ts';
 import { memoryLimit } from './memory-limit.ts';
 import { type CallContext, serveCalls } from './worker-channel.ts';
@@ -85,7 +89,12 @@ const notes = new Map<number, string>();
 /** A runner by the fastest plan that fits; a FaultError 'engine/memory' before anything is allocated when none does. */
 function makeRunner(batch: number): StepRunner {
   const shape = stepShape(training, batch, rules.sequenceLength);
-  const host = { ...memoryLimit(data.memoryMb), threads: data.threads, wasm: executor.backend === 'wasm' };
+  const host = {
+    ...memoryLimit(data.memoryMb),
+    threads: data.threads,
+    wasm: executor.backend === 'wasm',
+    carriesMoments: rules.carryMoments,
+  };
   const plan = unwrap(choosePlan(training.model, shape, host));
   const hash = programHash(plan.canonical);
   if (batch === rules.batch && !equal(hash, rules.programHash)) {
@@ -102,9 +111,9 @@ function plan({ capacity }: PlanArgs): PlanAnswer {
   return { note: present(notes.get(capacity * rules.batch), 'note of the plan') };
 }
 
-function slotTask({ spec, slot, base }: Pick<TrainArgs, 'spec' | 'slot' | 'base'>): SlotTask {
+function slotTask({ spec, slot, base, carried }: SlotArgs): SlotTask {
   const capacity = present(spec.capacities[slot], 'capacity of the slot');
-  return createSlotTask({ spec, slot, rules, dataset: dataset(), runner: runnerFor(capacity), base });
+  return createSlotTask({ spec, slot, rules, dataset: dataset(), runner: runnerFor(capacity), base, carried });
 }
 
 /** Runs tasks that use a step runner one after the other. */
@@ -140,25 +149,43 @@ async function train(args: TrainArgs, context: CallContext): Promise<TrainAnswer
     store,
     ...(args.canaryStep === null ? {} : { canaryStep: args.canaryStep }),
     residual: args.residual,
+    carriedState: args.carriedState,
     signal: context.signal,
     onStep: (report) => context.event(report satisfies TrainStepEvent),
   });
   if (!result.ok) return { ok: false, reason: result.reason, step: result.step };
   if (result.residual !== null) saveResidual(args.folder, result.residual);
+  if (args.finalFile !== null) writeFileDurably(args.finalFile, result.finalState);
   return { ok: true, commit: result.commit, update: result.update, resumedAt: result.resumedAt };
+}
+
+/** Asks until an answer has the root: a peer's wrong one must not hide another's right one. Null when there are no more. */
+async function stateOf(
+  context: CallContext,
+  root: Uint8Array,
+  question: string,
+  step: number | null = null,
+): Promise<Uint8Array | null> {
+  for (;;) {
+    const bytes = (await context.ask(question, step)) as Uint8Array | null;
+    if (bytes === null || equal(stateRoot(bytes), root)) return bytes;
+  }
 }
 
 async function audit(args: AuditArgs, context: CallContext): Promise<AuditAnswer> {
   const task = slotTask(args);
+  const { commit, finalFile } = args;
   const options = {
-    commit: args.commit,
+    commit,
     salt: args.salt,
     signal: context.signal,
-    fetchState: async (step: number) => (await context.ask('state', step)) as Uint8Array | null,
-    residual: {
-      root: args.residualRoot,
-      fetch: async () => (await context.ask('residual', null)) as Uint8Array | null,
+    fetchState: async (step: number) => {
+      const before = commit.leaves.subarray(LEAF_BYTES * (step - 1), LEAF_BYTES * (step - 1) + 32);
+      return stateOf(context, before, 'state', step);
     },
+    residual: { root: args.residualRoot, fetch: () => stateOf(context, args.residualRoot, 'residual') },
+    fetchCarried: () => stateOf(context, args.carried.root, 'carried'),
+    ...(finalFile === null ? {} : { keepFinal: (state: Uint8Array) => writeFileDurably(finalFile, state) }),
     fetchUpdate: async () => (await context.ask('update', null)) as Uint8Array | null,
   };
   switch (args.task.kind) {
@@ -194,11 +221,13 @@ async function answerTo(args: DisputeArgs): Promise<DisputeAnswer | null> {
   mkdirSync(args.folder, { recursive: true });
   // A canary is never accepted, so what is challenged is an ordinary trace.
   const store = roundStore({ ...args, canaryStep: null }, task);
-  const round = await runLearningRound(task, { store });
-  const state = round.ok ? await stateBefore(task, args.step, store) : null;
+  const { carriedState } = args;
+  const round = await runLearningRound(task, { store, carriedState });
+  const state = round.ok ? await stateBefore(task, args.step, store, carriedState) : null;
   if (!round.ok || state === null) return null;
   disputes ??= disputeTables(training.model, rules);
-  const step = disputedStep(task, { executor, model: training.model, tables: disputes }, args.step, state);
+  const parts = { executor, model: training.model, tables: disputes };
+  const step = disputedStep(task, parts, args.step, state, args.step === 0 ? carriedState : null);
   const capacity = present(args.spec.capacities[args.slot], 'capacity of the slot');
   return answerStep(step, round.leaves, disputes.programProof(capacity));
 }
@@ -215,18 +244,21 @@ async function challenge({ wish, address, bondWei }: ChallengeArgs, context: Cal
       dataset: dataset(),
       executor,
       params: async (root) => (await context.ask('params', root)) as Uint8Array | null,
+      finalState: async (round, trainer, root) =>
+        (await context.ask('finalState', { round, trainer, root })) as Uint8Array | null,
       say: (line) => context.event(line),
     },
     wish,
   );
 }
 
-async function sum({ base, updates }: AggregateArgs): Promise<AggregateAnswer> {
+async function sum({ base, before, updates }: AggregateArgs): Promise<AggregateAnswer> {
   const accepted = updates.map(({ bytes, capacity }) => ({
     update: unwrap(decodeUpdate(bytes, base.length / 4)),
     capacity,
   }));
-  const { params, modelRoot } = aggregate(floats(base), accepted, rules.outer);
+  const momentum = before === null ? null : { before: floats(before), share: rules.outerMomentum };
+  const { params, modelRoot } = aggregate(floats(base), accepted, rules.outer, momentum);
   return { params: new Uint8Array(params.buffer, params.byteOffset, params.byteLength), modelRoot };
 }
 

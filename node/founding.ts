@@ -63,6 +63,8 @@ export type FoundingPlan = Readonly<{
   stepsPerRound: number;
   /** Form of updates; left out, 1. */
   updateCodec?: Codec;
+  /** Trainers go on with the moments of their last accepted round; left out, false. */
+  carryMoments?: boolean;
   learningRate: number;
   /** First peer port and API port; node i takes the i-th after. Explicit lists win. */
   port: number;
@@ -237,7 +239,7 @@ function chooseModel(plan: FoundingPlan): Result<PresetChoice> {
 
 /** The micro-batch asked for, or the greatest with which a step fits here; a Fault when not one sequence does. */
 function microBatchOf(
-  { batchSize, microBatch }: FoundingPlan,
+  { batchSize, microBatch, carryMoments = false }: FoundingPlan,
   model: ModelConfig,
   sequenceLength: number,
 ): Result<Readonly<{ microBatch: number; note: string | null }>> {
@@ -246,7 +248,7 @@ function microBatchOf(
       return success({ microBatch, note: null });
     return fault('founding', `micro_batch: must divide batch_size ${batchSize}, not ${microBatch}`);
   }
-  const host = { ...memoryLimit(0), threads: 1, wasm: false };
+  const host = { ...memoryLimit(0), threads: 1, wasm: false, carriesMoments: carryMoments };
   const chosen = chooseMicroBatch(model, batchSize, sequenceLength, host);
   if (!chosen.ok) return chosen;
   const note = `steps go over micro-batches of ${chosen.value} of ${batchSize} sequences, the most this machine's memory holds`;
@@ -299,6 +301,7 @@ export async function foundNetwork(
     updateCodec: plan.updateCodec ?? 1,
     ...(microBatch === plan.batchSize ? {} : { microBatch }),
     ...(plan.profile === undefined ? {} : { profile: plan.profile }),
+    ...(plan.carryMoments === true ? { carryMoments: true } : {}),
   };
   progress('tracing the model into its training program');
   const parameters = learningParameters(plan, manifest, training);

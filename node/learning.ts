@@ -29,7 +29,7 @@ import type { Logger } from './logger.ts';
 import { type ModelKeeper, createModelKeeper } from './model-keeper.ts';
 import { HELD_OUT_SEQUENCES, type NetworkDefinition } from './network-definition.ts';
 import type { ProtocolSender } from './protocol-sender.ts';
-import { fetchState, serveStates } from './state-exchange.ts';
+import { type StateFetch, type StateShelf, fetchStates, serveStates } from './state-exchange.ts';
 import { roundEvents, systemEvents } from './system-events.ts';
 import { systemView } from './system-view.ts';
 import { type TrainerAgent, type TrainerAgentOptions, createTrainerAgent } from './trainer-agent.ts';
@@ -124,6 +124,10 @@ function threadData(options: LearningOptions, dataset: Uint8Array): Omit<EngineT
   };
 }
 
+function shelfOf({ config, definition, identity }: LearningOptions): StateShelf {
+  return { dataDir: config.data_dir, trainer: identity.address, steps: definition.rules.steps };
+}
+
 type Agents = Readonly<{
   keeper: ModelKeeper;
   trainer: TrainerAgent | null;
@@ -151,6 +155,8 @@ function createAgents(
   const disputeThread = config.training_enabled ? start('dispute') : null;
   const thread = auditThread ?? chatThread;
   const keeper = createModelKeeper({ directory: join(config.data_dir, 'models'), definition, thread, blobs, log });
+  const shelf = shelfOf(options);
+  const statesOf: StateFetch = (owner, round, step) => fetchStates(peerNode, shelf, owner, round, step);
   const trainer =
     trainThread === null
       ? null
@@ -166,6 +172,7 @@ function createAgents(
           thread: trainThread,
           keeper,
           sender,
+          fetchStates: statesOf,
           storeUpdate: async (bytes) => {
             unwrap(await store.store(bytes));
           },
@@ -189,6 +196,7 @@ function createAgents(
           checkRounds: config.claim_checks,
           thread: challengeThread,
           keeper,
+          fetchStates: statesOf,
           sender,
           clock,
           log,
@@ -205,7 +213,7 @@ function createAgents(
         keeper,
         sender,
         blobs,
-        fetchState: (owner, round, step) => fetchState(peerNode, owner, round, step),
+        fetchStates: statesOf,
         storeCheckpoint: async (bytes) => {
           const { blobId, sha256, size } = unwrap(await store.put(bytes));
           walrus?.publish(bytes);
@@ -223,6 +231,7 @@ function createAgents(
           chain,
           address: identity.address,
           dataDir: config.data_dir,
+          rules: definition.rules,
           thread:
             options.tamperDispute === undefined ? disputeThread : { ...disputeThread, dispute: options.tamperDispute },
           keeper,
@@ -249,7 +258,7 @@ function createAgents(
 
 /** Starts learning; resolves once dataset and model are here and chat can answer. */
 export async function startLearning(options: LearningOptions): Promise<Learning> {
-  const { config, definition, identity, chain, peerNode, store, sender, log } = options;
+  const { config, definition, chain, peerNode, store, sender, log } = options;
   const { manifest } = definition;
   const blobs = createBlobExchange(
     peerNode,
@@ -263,7 +272,7 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
     log,
   );
   const walrus = openWalrus(config, log);
-  serveStates(peerNode, config.data_dir, identity.address);
+  serveStates(peerNode, shelfOf(options));
   await importBlobs(config.genesis_file, store, [manifest.file.sha256, manifest.tokenizer.sha256]);
   const dataset = await need(blobs, walrus, manifest.file, options);
   const tokenizerText = await need(blobs, walrus, manifest.tokenizer, options);

@@ -62,7 +62,7 @@ export const RECOVERY_SENDERS = 16_384;
 export const SYNC_BLOCKS = 256;
 /** Bytes of one answer to a request for blocks. */
 export const SYNC_BYTES = 8 << 20;
-/** Peers asked for one blob or state before it counts as unavailable. */
+/** Peers asked for one blob, and of each role for one state, before it counts as unavailable. */
 export const FETCH_PEERS = 16;
 /** Bytes of step states one trainer keeps on disk for auditors and for going on after a crash. */
 export const ROUND_STATE_BYTES = 2 ** 31;
@@ -70,6 +70,11 @@ export const ROUND_STATE_BYTES = 2 ** 31;
 export const STATE_BYTES = 256 << 20;
 /** Rounds whose step states a trainer keeps. */
 export const ROUNDS_KEPT = 2;
+/** Rounds whose final states a node keeps where moments are carried, whatever their size: of the round before, and for trials. */
+export const FINAL_ROUNDS_KEPT = 4;
+/** Further ones are kept up to so many rounds, and so many bytes: a challenge may be about a round of the newest 64. */
+export const FINAL_ROUNDS_KEPT_SMALL = 66;
+export const FINAL_STATE_BYTES = 2 ** 31;
 /** Blocks between two tries of an audit whose data is not to be had. */
 export const AUDIT_RETRY_BLOCKS = 5;
 /** Tries of an audit before it is given as unavailable. */

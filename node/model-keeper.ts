@@ -8,7 +8,7 @@ import { check } from '../base/check.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import { stateRoot } from '../base/merkle.ts';
 import type { ModelRecord, RoundRecord, ViewCall } from '../chain/system/api.ts';
-import { readClaim } from '../chain/system/views.ts';
+import { readClaim, readEarlierModel, readModel } from '../chain/system/views.ts';
 import { decodeCheckpoint } from '../trainer/checkpoint.ts';
 import { initialWeights } from '../trainer/initial-weights.ts';
 import type { BlobExchange } from './blob-exchange.ts';
@@ -106,10 +106,22 @@ export function createModelKeeper(options: {
       if (!bytes.ok) return bytes;
       updates.push({ bytes: bytes.value, capacity });
     }
-    const sum = await thread.aggregate({ base, updates });
+    const before = await modelBefore(record, view);
+    if (!before.ok) return before;
+    const sum = await thread.aggregate({ base, before: before.value, updates });
     const root = toHex(sum.modelRoot);
     keep(root, sum.params);
     return success({ root, params: sum.params });
+  }
+
+  /** Parameters of the model that a round's base followed, as far as the outer step needs them. */
+  async function modelBefore({ baseVersion }: RoundRecord, view: ViewCall): Promise<Result<Uint8Array | null>> {
+    if (definition.rules.outerMomentum === 0 || baseVersion === 0) return success(null);
+    // Once the base has moved the chain no longer says: the new model is then had by its checkpoint.
+    const [model, earlier] = [await readModel(view), await readEarlierModel(view)];
+    if (model.version !== baseVersion || earlier === null) return fault('model-before', 'the base has moved on');
+    const held = params(earlier.root);
+    return held === null ? fetchCheckpoint(earlier) : success(held);
   }
 
   async function fetchCheckpoint(record: ModelRecord): Promise<Result<Uint8Array>> {

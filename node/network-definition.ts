@@ -41,7 +41,9 @@ export function rulesOf(parameters: LearningParameters, training: TrainingConfig
     schedule: { learningRateNano, warmupSteps, decaySteps, floorBps },
     optimizer: training.optimizer,
     outer: { outerEtaNumerator, outerEtaShift, weightCapBps, clipBps },
+    outerMomentum: parameters.outerMomentum,
     codec: training.updateCodec,
+    carryMoments: training.carryMoments ?? false,
     kernelSpec: fromHex(parameters.kernelSpec),
     programHash: fromHex(parameters.programHash),
   };
@@ -73,6 +75,9 @@ export function networkDefinition(genesis: Genesis): Result<NetworkDefinition> {
       `genesis dataset.training: its hash ${toHex(configHash)} is not learning.trainingConfigHash`,
     );
   }
+  const carries = training.value.carryMoments ?? false;
+  if (genesis.challenges !== undefined && genesis.challenges['carryMoments'] !== carries)
+    return fault('genesis', `genesis challenges.carryMoments: dataset.training says ${carries}`);
   if (manifest.value.sequenceLength !== sequenceLength) {
     return fault(
       'genesis',

@@ -1,4 +1,5 @@
 // Owns how auditors get the start state of a step: asked of the peers, served by the trainer whose round it is, from its files.
+// Final states of others' rounds are served by whoever keeps them (rule V-5).
 
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -7,6 +8,7 @@ import { type Hex, concat, fromHex, toHex, u32be, u64be } from '../base/bytes.ts
 import { fault } from '../base/fault.ts';
 import type { PeerNode, ProtocolLimits } from '../net/api.ts';
 import { residualFile, stateFile } from '../trainer/round-store.ts';
+import { finalStateFile } from './final-states.ts';
 import { FETCH_PEERS, STATE_BYTES } from './limits.ts';
 
 const PROTOCOL = 'step-state';
@@ -30,38 +32,55 @@ export function roundFolder(dataDir: string, round: number): string {
 /** In place of a step: the residual that the round left. No state lies before step 0 but the base. */
 export const RESIDUAL_AFTER = 0;
 
-/**
- * Serves the states of this trainer's rounds. Request: trainer 20 bytes, round u64, step u32; the state before that step, or the
- * residual after the round.
- */
-export function serveStates(peerNode: PeerNode, dataDir: string, trainer: Hex): void {
+/** What a node has of states: those of its own rounds, and final states of any trainer's. */
+export type StateShelf = Readonly<{ dataDir: string; trainer: Hex; steps: number }>;
+
+/** File of the state before a step (`steps`: the final one) or of the residual after a round, when it is here. */
+function heldFile({ dataDir, trainer, steps }: StateShelf, owner: Hex, round: number, step: number): string | null {
+  const folder = roundFolder(dataDir, round);
+  const own = step === RESIDUAL_AFTER ? residualFile(folder) : stateFile(folder, step - 1);
+  const files = [
+    ...(owner === trainer ? [own] : []),
+    ...(step === steps ? [finalStateFile(dataDir, round, owner)] : []),
+  ];
+  return files.find((path) => existsSync(path)) ?? null;
+}
+
+/** Serves what is here. Request: trainer 20 bytes, round u64, step u32; the state before that step, or the residual. */
+export function serveStates(peerNode: PeerNode, shelf: StateShelf): void {
   peerNode.handle(PROTOCOL, LIMITS, async (request) => {
     if (request.length !== REQUEST_BYTES)
       return fault('state-request', `a request is ${REQUEST_BYTES} bytes: trainer 20, round u64, step u32`);
-    if (toHex(request.subarray(0, 20)) !== trainer) return fault('state-unknown', "another trainer's round");
+    const owner = toHex(request.subarray(0, 20));
     const view = new DataView(request.buffer, request.byteOffset, request.length);
     const [round, step] = [view.getBigUint64(20), view.getUint32(28)];
     if (round > BigInt(Number.MAX_SAFE_INTEGER)) return fault('state-request', 'round out of range');
-    const folder = roundFolder(dataDir, Number(round));
-    const file = step === RESIDUAL_AFTER ? residualFile(folder) : stateFile(folder, step - 1);
-    return existsSync(file) ? new Uint8Array(await readFile(file)) : fault('state-unknown', 'that state is not kept');
+    const file = heldFile(shelf, owner, Number(round), step);
+    return file === null ? fault('state-unknown', 'that state is not kept') : new Uint8Array(await readFile(file));
   });
 }
 
-/** The state before a step as some peer serves it, or null. Not yet checked: the auditor compares its root. */
-export async function fetchState(
+/** States as they are had, one after the other. Not yet checked: a wrong one must not hide the right one behind it. */
+export type StateAnswers = AsyncGenerator<Uint8Array, void, undefined>;
+export type StateFetch = (trainer: Hex, round: number, step: number) => StateAnswers;
+
+/** The state on this disk first, then what peers serve. */
+export async function* fetchStates(
   peerNode: PeerNode,
+  shelf: StateShelf,
   trainer: Hex,
   round: number,
   step: number,
-): Promise<Uint8Array | null> {
+): StateAnswers {
+  const file = heldFile(shelf, trainer, round, step);
+  if (file !== null) yield new Uint8Array(await readFile(file));
   const request = concat(fromHex(trainer), u64be(round), u32be(step));
-  const trainersFirst = [...peerNode.peers()].sort(
-    (a, b) => Number(b.status.role === 'trainer') - Number(a.status.role === 'trainer'),
-  );
-  for (const { peer } of trainersFirst.slice(0, FETCH_PEERS)) {
+  const peers = peerNode.peers();
+  const trainers = peers.filter(({ status }) => status.role === 'trainer').slice(0, FETCH_PEERS);
+  // Those that audited a round hold its final states, however many trainers there are.
+  const others = peers.filter(({ status }) => status.role !== 'trainer').slice(0, FETCH_PEERS);
+  for (const { peer } of [...trainers, ...others]) {
     const answer = await peerNode.request(peer, PROTOCOL, request, { timeoutMs: REQUEST_MS, maxBytes: STATE_BYTES });
-    if (answer.ok) return answer.value;
+    if (answer.ok) yield answer.value;
   }
-  return null;
 }

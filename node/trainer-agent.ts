@@ -9,10 +9,12 @@ import type { Chain } from '../chain/api.ts';
 import { LEAF_BYTES, type RoundRecord, type ViewCall } from '../chain/system/api.ts';
 import { CALL_GAS, commitCall, commitGas, registerCall, resumeCall } from '../chain/system/calls.ts';
 import { readTrainer } from '../chain/system/views.ts';
+import { type Carried, isFinalState } from '../trainer/moments.ts';
 import { createCanaries } from './canaries.ts';
 import type { Clock } from './clock.ts';
 import type { TrainAnswer } from './engine-calls.ts';
 import type { EngineThread } from './engine-thread.ts';
+import { carriedBefore, finalStateFile, forgetFinalStates } from './final-states.ts';
 import { ROUNDS_KEPT } from './limits.ts';
 import type { Logger } from './logger.ts';
 import type { ModelKeeper } from './model-keeper.ts';
@@ -20,7 +22,7 @@ import type { NetworkDefinition } from './network-definition.ts';
 import type { ProtocolSender } from './protocol-sender.ts';
 import { ownResidual, residualRootBefore } from './residuals.ts';
 import { commitmentOf, roundSpec, slotOf } from './round-words.ts';
-import { roundFolder } from './state-exchange.ts';
+import { type StateFetch, roundFolder } from './state-exchange.ts';
 
 /** Progress of the round this trainer is in. */
 export type TrainerProgress = Readonly<{
@@ -54,6 +56,7 @@ export type TrainerAgentOptions = Readonly<{
   thread: EngineThread;
   keeper: ModelKeeper;
   sender: ProtocolSender;
+  fetchStates: StateFetch;
   /** Keeps an update where peers can fetch it. */
   storeUpdate: (bytes: Uint8Array) => Promise<void>;
   clock: Clock;
@@ -95,6 +98,13 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
     return false;
   }
 
+  /** This trainer's own final state of the round before, from its disk or from who audited it (rule V-6). */
+  async function finalStateBefore(round: number, { root }: Carried): Promise<Uint8Array | 'lost'> {
+    for await (const bytes of options.fetchStates(address, round - 1, options.definition.rules.steps))
+      if (isFinalState(root, bytes, bytes.length)) return bytes;
+    return 'lost';
+  }
+
   async function train(record: RoundRecord, slot: number, base: Uint8Array, view: ViewCall): Promise<void> {
     const { round } = record;
     const residual = ownResidual(options.dataDir, round, await residualRootBefore(view, round, address));
@@ -104,12 +114,25 @@ export function createTrainerAgent(options: TrainerAgentOptions): TrainerAgent {
       log.warn('round left out: the residual of the last round is not on this disk', { round });
       return;
     }
+    const { rules } = options.definition;
+    const carried = await carriedBefore(view, rules, round, address);
+    const carriedState = carried.rounds === 0 ? null : await finalStateBefore(round, carried);
+    if (carriedState === 'lost') {
+      // Asked for again at the next block: peers that hold it may come. Without it the round passes, and the next is from zeros.
+      sayOnce('round waits: the final state of the last round is neither on this disk nor with a peer', { round });
+      return;
+    }
     const folder = roundFolder(options.dataDir, round);
+    const finalFile = rules.carryMoments ? finalStateFile(options.dataDir, round, address) : null;
     forgetOldRounds(options.dataDir, round);
+    forgetFinalStates(options.dataDir, round);
     const canary = await canaries.draw(record);
     let at = clock.monotonic();
     const answer = await thread.train(
-      { spec: roundSpec(record), slot, base, folder, canaryStep: canary?.step ?? null, residual },
+      {
+        ...{ spec: roundSpec(record), slot, base, carried, folder, finalFile, residual, carriedState },
+        canaryStep: canary?.step ?? null,
+      },
       ({ step, steps, loss, tokens: count }) => {
         const now = clock.monotonic();
         tokens += count;

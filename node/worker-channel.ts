@@ -139,13 +139,14 @@ export function connectWorker(worker: Worker, onDeath: (reason: string) => void)
     call<T>(method: string, args: unknown, options: CallOptions = {}): Promise<T> {
       if (dead !== null) return Promise.reject(new Error(`worker ended: ${dead}`));
       const id = next++;
+      const abort = (): void => worker.postMessage({ t: 'abort', id } satisfies Message);
+      options.signal?.addEventListener('abort', abort, { once: true });
+      // A signal outlives its calls: one of a whole node would gather a listener for each.
+      const forget = (): void => options.signal?.removeEventListener('abort', abort);
       return new Promise<T>((resolve, reject) => {
         pending.set(id, { resolve: resolve as (value: never) => void, reject, options });
-        options.signal?.addEventListener('abort', () => worker.postMessage({ t: 'abort', id } satisfies Message), {
-          once: true,
-        });
         worker.postMessage({ t: 'call', id, method, args } satisfies Message);
-      });
+      }).finally(forget);
     },
     async close() {
       closing = true;

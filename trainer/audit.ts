@@ -6,10 +6,10 @@ import { check, present } from '../base/check.ts';
 import { sha256, taggedHash } from '../base/hash.ts';
 import { stateRoot } from '../base/merkle.ts';
 import type { CommitRecord } from './commit.ts';
+import { fetchCarried, isFinalState } from './moments.ts';
 import { type StepLeaf, chainHead, completeLeaves, decodeLeaves, traceRoot } from './leaf.ts';
-import { type SlotTask, breathe, executeStep, stepData } from './replay.ts';
+import { type SlotTask, breathe, executeStep, startRound, stepData } from './replay.ts';
 import { NO_RESIDUAL, type ResidualSource, fetchResidual, roundUpdate } from './residual.ts';
-import { startFromBase } from './step-runner.ts';
 import { decodeUpdate, updateSize } from './update.ts';
 
 /** Step of a verdict about the commitment as a whole and no single step (system contracts: the same number). */
@@ -33,6 +33,10 @@ export type AuditOptions = Readonly<{
   fetchState?: (step: number) => Promise<Uint8Array | null>;
   /** The residual before the round; zeros when left out. */
   residual?: ResidualSource;
+  /** The final state that the task's moments are from, as a peer serves it, or null. It is checked against its root. */
+  fetchCarried?: () => Promise<Uint8Array | null>;
+  /** Takes the committed final state where moments are carried: a VALID or PASSED says that it is held here (rule V-5). */
+  keepFinal?: (state: Uint8Array) => void;
   /** The encoded update as a peer or blob store serves it, or null. */
   fetchUpdate: () => Promise<Uint8Array | null>;
   /** Rebuild what nobody serves by replay from the base; without it such a step is unavailable. Default true. */
@@ -72,7 +76,7 @@ export async function recheckSample(
 /** What is checked of a claim that was not drawn: its form, and that an update of the right hash and form is served. */
 export async function passCommit(
   task: SlotTask,
-  options: Pick<AuditOptions, 'commit' | 'fetchUpdate'>,
+  options: Pick<AuditOptions, 'commit' | 'fetchUpdate' | 'fetchState' | 'keepFinal'>,
 ): Promise<AuditVerdict> {
   const { commit } = options;
   const structure = checkStructure(task, commit);
@@ -86,6 +90,11 @@ export async function passCommit(
   if (!decoded.ok) return { verdict: 'invalid', step: STRUCTURE_STEP, reason: decoded.message };
   if (decoded.value.codec !== task.rules.codec)
     return { verdict: 'invalid', step: STRUCTURE_STEP, reason: 'update is of another codec' };
+  if (!task.rules.carryMoments) return { verdict: 'passed' };
+  const final = (await options.fetchState?.(task.rules.steps)) ?? null;
+  if (!isFinalState(commit.finalStateRoot, final, task.runner.state.length))
+    return { verdict: 'unavailable', reason: 'final state is not served' };
+  options.keepFinal?.(final);
   return { verdict: 'passed' };
 }
 
@@ -162,6 +171,7 @@ type Walk = Readonly<{
 
 function createWalk(task: SlotTask, leaves: readonly StepLeaf[], options: JudgeOptions): Walk {
   let at: number | null = null;
+  let carried: Readonly<{ state: Uint8Array | null | 'unserved' }> | null = null;
   async function advance(): Promise<Refusal | null> {
     const step = present(at, 'start state');
     at = null;
@@ -192,7 +202,10 @@ function createWalk(task: SlotTask, leaves: readonly StepLeaf[], options: JudgeO
     }
     // Replay compares every leaf on its way, so a state it reaches is the committed one.
     if (at === null || at > step) {
-      startFromBase(task.runner, task.base);
+      carried ??= { state: await fetchCarried(task.carried, task.runner.state.length, options.fetchCarried) };
+      if (carried.state === 'unserved')
+        return { verdict: 'unavailable', reason: 'the moments before the round are not served' };
+      startRound(task, carried.state);
       at = 0;
     }
     while (at < step) {
@@ -249,6 +262,8 @@ async function checkUpdate(
   if (served === null) return { verdict: 'unavailable', reason: 'update is not served' };
   if (!equal(served, bytes))
     return { verdict: 'unavailable', reason: 'served update does not have the committed hash' };
+  // The walk stands at the end of the round.
+  if (task.rules.carryMoments) options.keepFinal?.(task.runner.state);
   return null;
 }
 

@@ -23,6 +23,8 @@ export type DisputedStep = Readonly<{
   constants: StepConstants;
   given: StepGiven;
   step: number;
+  /** The final state that the moments of step 0 are from; null when they are zero, and at later steps. */
+  carriedState: Uint8Array | null;
   /** Changes the outputs of an instruction as they are made; only for trying attacks in tests. */
   alter?: (at: number, outputs: readonly Value[]) => void;
 }>;

@@ -355,7 +355,8 @@ function heldOperand(
   switch (home.kind) {
     case 'before':
       if (step.step > 0) return held(state);
-      return offset < third ? held(state.subarray(0, third)) : held(new Uint8Array(third), offset % third);
+      if (offset < third) return held(state.subarray(0, third));
+      return step.carriedState === null ? held(new Uint8Array(third), offset % third) : held(step.carriedState);
     case 'after':
       return held(present(found.result, 'result').stateAfter);
     case 'gradient':

@@ -20,7 +20,7 @@ import { lossBitsOf } from './leaf.ts';
 import { MAX_CAPACITY, MAX_SCHEDULE_RATES } from './limits.ts';
 import { type ModelConfig, headWidth } from './model.ts';
 import type { TrainingRules } from './rules.ts';
-import { type Optimizer, type Schedule, hyperParameters, learningRate } from './schedule.ts';
+import { type Optimizer, type Schedule, biasTable, hyperParameters, learningRate } from './schedule.ts';
 import { buildTrainProgram, parameterBytes } from './train-program.ts';
 
 /** The layouts of all capacities; those nobody can train at are null. */
@@ -79,26 +79,35 @@ function rateLeaves(schedule: Schedule): Uint8Array[] {
   return Array.from({ length: count }, (_, step) => leafHash(u32be(lossBitsOf(learningRate(schedule, step)))));
 }
 
-function biasLeaves(optimizer: Optimizer, schedule: Schedule, steps: number): Uint8Array[] {
-  return Array.from({ length: steps }, (_, step) => {
-    const hyper = hyperParameters(schedule, optimizer, 0, step);
-    return leafHash(concat(...[5, 6].map((word) => u32be(lossBitsOf(present(hyper[word], 'bias correction'))))));
-  });
+type BiasRules = Pick<TrainingRules, 'optimizer' | 'steps' | 'carryMoments'>;
+
+/** Bias corrections by the steps the moments have seen: no more than a round's where every round starts from zeros. */
+function biasesOf({ optimizer, steps, carryMoments }: BiasRules): ReturnType<typeof biasTable> {
+  return biasTable(optimizer, carryMoments ? MAX_SCHEDULE_RATES : steps);
 }
 
+const biasLeaves = (biases: ReturnType<typeof biasTable>): Uint8Array[] =>
+  biases.map((pair) => leafHash(concat(...pair.map((bias) => u32be(lossBitsOf(bias))))));
+
 /** Words of the schedule with their openings, for a step of a round on base version `baseVersion`. */
-export function scheduleProof(rules: TrainingRules, baseVersion: number, step: number): ScheduleProof {
-  const { schedule, optimizer, steps } = rules;
+export function scheduleProof(
+  rules: Pick<TrainingRules, 'schedule' | 'optimizer' | 'steps' | 'carryMoments'>,
+  baseVersion: number,
+  step: number,
+  carriedRounds = 0,
+): ScheduleProof {
+  const { schedule, steps } = rules;
   const rates = rateLeaves(schedule);
   const index = Math.min(baseVersion * steps + step, rates.length - 1);
-  const hyper = hyperParameters(schedule, optimizer, 0, step);
-  const bits = (word: number) => lossBitsOf(present(hyper[word], 'hyper'));
+  const biases = biasesOf(rules);
+  const seen = Math.min(carriedRounds * steps + step, biases.length - 1);
+  const [first, second] = present(biases[seen], 'bias corrections');
   const opened = (leaves: Uint8Array[], at: number): Hex[] => open(leaves, at).siblings.map((hash) => toHex(hash));
   return {
     rate: lossBitsOf(learningRate(schedule, index)),
     rateSiblings: opened(rates, index),
-    bias: [bits(5), bits(6)],
-    biasSiblings: opened(biasLeaves(optimizer, schedule, steps), step),
+    bias: [lossBitsOf(first), lossBitsOf(second)],
+    biasSiblings: opened(biasLeaves(biases), seen),
   };
 }
 
@@ -119,7 +128,7 @@ export function zeroTree(bytes: number): Uint8Array[] {
 
 export type DisputeDefinition = Readonly<{
   model: ModelConfig;
-  rules: Pick<TrainingRules, 'batch' | 'sequenceLength' | 'schedule' | 'optimizer' | 'steps'>;
+  rules: Pick<TrainingRules, 'batch' | 'sequenceLength' | 'schedule' | 'optimizer' | 'steps' | 'carryMoments'>;
   training: Readonly<{ root: Hex; sequences: number }>;
 }>;
 
@@ -130,22 +139,27 @@ export function challengeParameters(
     Pick<ChallengeParameters, 'bondGwei' | 'answerBlocks' | 'proveBlocks' | 'windowBlocks'>
   > = DEFAULT_CHALLENGE_RULES,
 ): Result<ChallengeParameters> {
-  const { schedule, optimizer, steps } = rules;
+  const { schedule, optimizer } = rules;
   const rates = schedule.warmupSteps + schedule.decaySteps + 1;
   if (rates > MAX_SCHEDULE_RATES)
     return fault('challenges', `schedule of ${rates} steps, more than ${MAX_SCHEDULE_RATES}`);
+  const biases = biasesOf(rules);
+  if (biases.length === MAX_SCHEDULE_RATES)
+    return fault('challenges', `bias corrections that change for more than ${MAX_SCHEDULE_RATES} steps`);
   const bytes = parameterBytes(model);
   if (3 * bytes >= 2 ** 32) return fault('challenges', `state of ${3 * bytes} bytes, not below 2^32`);
   return success({
     ...chosen,
     sequences: training.sequences,
     rates,
+    biases: biases.length,
+    carryMoments: rules.carryMoments,
     parameterBytes: bytes,
     ...optimizerBits(optimizer),
     programRoot: toHex(disputeTables(model, rules).programRoot),
     trainingRoot: toHex(fromHex(training.root)),
     rateRoot: toHex(merkleRoot(rateLeaves(schedule))),
-    biasRoot: toHex(merkleRoot(biasLeaves(optimizer, schedule, steps))),
+    biasRoot: toHex(merkleRoot(biasLeaves(biases))),
     zeroRoot: toHex(merkleRoot(zeroTree(bytes))),
   });
 }

@@ -9,8 +9,8 @@ import type { Value } from '../engine/scalar-ops.ts';
 import { fillBatch } from './dataset.ts';
 import type { StepConstants } from './dispute-layout.ts';
 import { lossBitsOf } from './leaf.ts';
-import { type SlotTask, stepData } from './replay.ts';
-import { hyperParameters, roundingSeed } from './schedule.ts';
+import { type SlotTask, stepData, stepNumbers } from './replay.ts';
+import { roundingSeed } from './schedule.ts';
 import { GRADIENT_PREFIX, INPUTS, OUTPUTS } from './train-program.ts';
 
 /** What a step is given. `state` is params ‖ m ‖ v before it and is not changed. */
@@ -47,7 +47,7 @@ export function givenOf(task: SlotTask, step: number, state: Uint8Array): StepGi
     tokens,
     targets,
     seed: roundingSeed(spec.seed, slot, step),
-    hyper: hyperParameters(rules.schedule, rules.optimizer, spec.baseVersion * rules.steps, step),
+    hyper: stepNumbers(task, step),
   };
 }
 

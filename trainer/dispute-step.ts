@@ -13,12 +13,16 @@ import type { SlotTask } from './replay.ts';
 import { roundShare } from './rules.ts';
 import { buildTrainProgram } from './train-program.ts';
 
-/** A step of a slot's round, from the state before it. Throws at a capacity at which nobody can train. */
+/**
+ * A step of a slot's round, from the state before it; at step 0 with the final state its moments are from, null for zeros.
+ * Throws at a capacity at which nobody can train.
+ */
 export function disputedStep(
   task: SlotTask,
   parts: Readonly<{ executor: Executor; model: ModelConfig; tables: DisputeTables }>,
   step: number,
   state: Uint8Array,
+  carriedState: Uint8Array | null = null,
 ): DisputedStep {
   const { rules, spec, slot } = task;
   const capacity = present(spec.capacities[slot], 'capacity');
@@ -30,14 +34,15 @@ export function disputedStep(
     constants: stepConstants(model, rules, capacity),
     given: givenOf(task, step, state),
     step,
+    carriedState,
   };
 }
 
 /** Openings that a proof may need beside tensors. */
-export function disputeProofs({ rules, spec, slot, dataset, order }: SlotTask, step: number): DisputeProofs {
+export function disputeProofs({ rules, spec, slot, dataset, order, carried }: SlotTask, step: number): DisputeProofs {
   const indices = stepSequences(order, roundShare(spec, rules), slot, step);
   return {
-    schedule: scheduleProof(rules, spec.baseVersion, step),
+    schedule: scheduleProof(rules, spec.baseVersion, step, carried.rounds),
     sequenceLength: rules.sequenceLength,
     sequenceOf(row) {
       const index = present(indices[row], 'sequence of the row');

@@ -38,6 +38,7 @@ function finishPlan(
   shape: BatchShape,
   choice: PlanChoice,
   threads: number,
+  carriesMoments = false,
 ): ExecutionPlan {
   const parts = microBatches(shape);
   const ordered =
@@ -47,7 +48,7 @@ function finishPlan(
   const program = recompute(ordered, choice.segments);
   const difference = program === canonical ? null : meaningDifference(canonical, program);
   check(difference === null, `execution plan ${JSON.stringify(choice)} means something else: ${difference}`);
-  const need = memoryNeed(program, config, threads);
+  const need = memoryNeed(program, config, threads, carriesMoments);
   return { choice, program, canonical, need, note: noteOf(shape, choice, need) };
 }
 
@@ -75,7 +76,7 @@ export function choosePlan(config: ModelConfig, shape: BatchShape, host: MemoryH
   const canonical = buildTrainProgram(config, shape);
   let least: ExecutionPlan | null = null;
   for (const choice of choices(canonical)) {
-    const plan = finishPlan(canonical, config, shape, choice, host.threads);
+    const plan = finishPlan(canonical, config, shape, choice, host.threads, host.carriesMoments);
     if (memoryRefusal(plan.need, host, 'training') === null) return success(plan);
     if (least === null || plan.need.total < least.need.total) least = plan;
   }

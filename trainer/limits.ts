@@ -30,5 +30,5 @@ export const MAX_RESIDUAL_BYTES = 2 ** 31 - 1;
 /** Held-out sequences that one evaluation runs over. */
 export const MAX_HELD_OUT_SEQUENCES = 4_096;
 
-/** Learning rates of a schedule that differ: the table a challenge opens one of. */
+/** Learning rates of a schedule, and bias corrections, that differ: tables a challenge opens one of. */
 export const MAX_SCHEDULE_RATES = 2 ** 20;

@@ -16,7 +16,7 @@ export type MemoryNeed = Readonly<{
   work: number;
   /** Leaf hashes of state and gradients. */
   hashing: number;
-  /** Base model, a copy of the final state, the update and what it is made from. */
+  /** Base model, a copy of the final state, the update and what it is made from; the state moments are carried from. */
   round: number;
   /** Stacks and commands of the engine's threads. */
   threads: number;
@@ -31,19 +31,26 @@ export type MemoryHost = Readonly<{
   threads: number;
   /** WebAssembly addresses 32 bits: state and work of all programs lie below 4 GiB. */
   wasm: boolean;
+  /** Rounds go on with the moments of a final state, which is held beside the new one; left out, they do not. */
+  carriesMoments?: boolean;
 }>;
 
 const HASH_BYTES = 32;
 /** Stack of a helper thread and its share of the engine's own tables. */
 const THREAD_BYTES = 2 << 20;
 
-export function memoryNeed(program: TensorProgram, config: ModelConfig, threads: number): MemoryNeed {
+export function memoryNeed(
+  program: TensorProgram,
+  config: ModelConfig,
+  threads: number,
+  carriesMoments = false,
+): MemoryNeed {
   const params = parameterBytes(config);
   const state = program.stateBytes;
   const work = program.arenaBytes - program.stateBytes;
   const hashing = HASH_BYTES * (Math.ceil(state / STATE_LEAF_BYTES) + Math.ceil(params / STATE_LEAF_BYTES));
   // base, final state, update as f32 differences and as int8 (update.ts).
-  const round = params + state + params + params / 4;
+  const round = params + state + params + params / 4 + (carriesMoments ? state : 0);
   const stacks = THREAD_BYTES * threads;
   return { state, work, hashing, round, threads: stacks, total: state + work + hashing + round + stacks };
 }

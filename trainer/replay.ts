@@ -5,10 +5,11 @@ import { check, present } from '../base/check.ts';
 import { type DataOrder, createDataOrder, stepSequences } from './data-order.ts';
 import type { Dataset } from './dataset.ts';
 import { type StepLeaf, dataRoot, lossBitsOf } from './leaf.ts';
+import { type Carried, NOTHING_CARRIED, checkCarried } from './moments.ts';
 import { type RoundSpec, type TrainingRules, checkRound, roundShare } from './rules.ts';
 import { type RootHasher, plainRootHasher } from './root-hasher.ts';
 import { hyperParameters, roundingSeed } from './schedule.ts';
-import type { StepRunner } from './step-runner.ts';
+import { type StepRunner, startFromBase } from './step-runner.ts';
 
 /** One slot's work of one round, with what executes it. */
 export type SlotTask = Readonly<{
@@ -21,20 +22,25 @@ export type SlotTask = Readonly<{
   runner: StepRunner;
   /** Parameter bytes of the base model. */
   base: Uint8Array;
+  /** What the moments before the round are, by the chain. */
+  carried: Carried;
   /** Takes the roots of large states on several threads; the calling thread alone when left out. */
   hasher?: RootHasher;
 }>;
 
-export function createSlotTask(parts: Omit<SlotTask, 'order'>): SlotTask {
-  const { spec, slot, rules, dataset, runner, base } = parts;
+/** Moments start from zeros when `carried` is left out. */
+export function createSlotTask(parts: Omit<SlotTask, 'order' | 'carried'> & Readonly<{ carried?: Carried }>): SlotTask {
+  const { spec, slot, rules, dataset, runner, base, carried = NOTHING_CARRIED } = parts;
   checkRound(spec, slot, rules);
+  checkCarried(carried);
+  check(rules.carryMoments || carried.rounds === 0, 'slot task: this network carries no moments');
   check(
     runner.rows === present(spec.capacities[slot], 'capacity') * rules.batch,
     'slot task: runner has another batch',
   );
   check(dataset.manifest.sequenceLength === rules.sequenceLength, 'slot task: dataset has another sequence length');
   check(base.length === runner.parameterBytes, 'slot task: base of another model');
-  return { ...parts, order: createDataOrder(dataset.root, dataset.sequences) };
+  return { ...parts, carried, order: createDataOrder(dataset.root, dataset.sequences) };
 }
 
 /** Why a step has no valid result: the arithmetic left its range at this instruction. The round is then invalid by rule. */
@@ -53,14 +59,26 @@ export function stepData(
   };
 }
 
+/** Puts the state before step 0 into the runner; `state` is the final state that the task's moments are from, or null. */
+export function startRound({ runner, base, carried }: SlotTask, state: Uint8Array | null): void {
+  check((state !== null) === carried.rounds > 0, 'startRound: moments as the chain has them');
+  startFromBase(runner, base, state);
+}
+
+/** The eight numbers of a step (rules H-1 to H-3). */
+export function stepNumbers({ spec, rules, carried }: SlotTask, step: number): Float32Array {
+  const { schedule, optimizer, steps } = rules;
+  return hyperParameters(schedule, optimizer, spec.baseVersion * steps, step, carried.rounds * steps);
+}
+
 /** Runs one step on the runner's state and returns its leaf. */
 export function executeStep(task: SlotTask, step: number): StepOutcome {
-  const { spec, slot, rules, runner, hasher = plainRootHasher } = task;
+  const { spec, slot, runner, hasher = plainRootHasher } = task;
   const data = stepData(task, step);
   const outcome = runner.step({
     sequences: data.sequences,
     seed: roundingSeed(spec.seed, slot, step),
-    hyper: hyperParameters(rules.schedule, rules.optimizer, spec.baseVersion * rules.steps, step),
+    hyper: stepNumbers(task, step),
   });
   if (!outcome.ok) {
     return { ok: false, step, reason: outcome.reason, instruction: outcome.instruction, op: outcome.op };

@@ -15,11 +15,11 @@ import {
   lossOfBits,
   traceRoot,
 } from './leaf.ts';
-import { type SlotTask, type StepFailure, breathe, executeStep, stepData } from './replay.ts';
+import { isFinalState } from './moments.ts';
+import { type SlotTask, type StepFailure, breathe, executeStep, startRound, stepData } from './replay.ts';
 import { plainRootHasher } from './root-hasher.ts';
 import type { RoundStore } from './round-store.ts';
 import { NO_RESIDUAL, roundUpdate } from './residual.ts';
-import { startFromBase } from './step-runner.ts';
 
 type StepReport = Readonly<{
   step: number;
@@ -36,6 +36,8 @@ export type RoundOptions = Readonly<{
   store?: RoundStore;
   /** Residual bytes the trainer's previous accepted claim left; zeros when left out. */
   residual?: Uint8Array | null;
+  /** The final state that the task's moments are from; left out where they start from zeros. */
+  carriedState?: Uint8Array | null;
   onStep?: (report: StepReport) => void;
   signal?: AbortSignal;
 }>;
@@ -64,7 +66,10 @@ export type RoundResult =
 export async function runLearningRound(task: SlotTask, options: RoundOptions = {}): Promise<RoundResult> {
   const { spec, rules, runner, base } = task;
   check(equal(stateRoot(base), spec.baseRoot), "runLearningRound: base does not have the round's base root");
-  const leaves: SentLeaf[] = [...resume(task, options.store)];
+  const { carriedState = null } = options;
+  const known = carriedState === null || isFinalState(task.carried.root, carriedState, runner.state.length);
+  check(known, 'runLearningRound: the carried state has its root');
+  const leaves: SentLeaf[] = [...resume(task, carriedState, options.store)];
   const resumedAt = leaves.length;
   for (let step = leaves.length; step < rules.steps; step++) {
     await breathe();
@@ -124,7 +129,7 @@ export function commitTo(
 }
 
 /** Puts the newest intact state into the runner and returns the leaves up to it; the base and no leaves when there is none. */
-function resume(task: SlotTask, store: RoundStore | undefined): readonly SentLeaf[] {
+function resume(task: SlotTask, carriedState: Uint8Array | null, store: RoundStore | undefined): readonly SentLeaf[] {
   const leaves = store?.leaves() ?? [];
   for (const step of store?.kept().toReversed() ?? []) {
     const state = store?.state(step) ?? null;
@@ -132,7 +137,7 @@ function resume(task: SlotTask, store: RoundStore | undefined): readonly SentLea
     task.runner.state.set(state);
     return leaves.slice(0, step + 1);
   }
-  startFromBase(task.runner, task.base);
+  startRound(task, carriedState);
   return [];
 }
 
@@ -140,10 +145,15 @@ function resume(task: SlotTask, store: RoundStore | undefined): readonly SentLea
  * State before a step (params ‖ m ‖ v; `steps` gives the final state), from the store or by replay from the nearest state
  * it kept. Null when the store knows no such step or the arithmetic fails. Uses the runner.
  */
-export async function stateBefore(task: SlotTask, step: number, store?: RoundStore): Promise<Uint8Array | null> {
+export async function stateBefore(
+  task: SlotTask,
+  step: number,
+  store?: RoundStore,
+  carriedState: Uint8Array | null = null,
+): Promise<Uint8Array | null> {
   check(Number.isInteger(step) && step >= 0 && step <= task.rules.steps, 'stateBefore: step out of range');
   let at = 0;
-  startFromBase(task.runner, task.base);
+  startRound(task, carriedState);
   for (const kept of store?.kept().toReversed() ?? []) {
     const state = kept < step ? (store?.state(kept) ?? null) : null;
     if (state === null || !equal(stateRoot(state), present(store?.leaves()[kept], 'leaf').stateRoot)) continue;

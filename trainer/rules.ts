@@ -22,8 +22,12 @@ export type TrainingRules = Readonly<{
   schedule: Schedule;
   optimizer: Optimizer;
   outer: OuterStep;
+  /** Share of the model's last move that the outer step makes again, in 1/256 (rule A-8); 0 never. */
+  outerMomentum: number;
   /** Form of every update. */
   codec: Codec;
+  /** Whether a trainer's round goes on with the moments of its accepted one before (V rules); else it starts from zeros. */
+  carryMoments: boolean;
   /** Hash of the arithmetic (engine kernelSpec). */
   kernelSpec: Uint8Array;
   /** Hash of the training program at capacity 1. */
@@ -69,7 +73,7 @@ export function checkRound(spec: RoundSpec, slot: number, rules: TrainingRules):
 /** What names one slot's work of one round exactly: two tasks with equal identity have equal traces. */
 export function taskIdentity(spec: RoundSpec, slot: number, rules: TrainingRules, datasetRoot: Uint8Array): Uint8Array {
   // The outer step and the codec come after the trace.
-  const { kernelSpec, programHash, outer: _outer, codec: _codec, ...numbers } = rules;
+  const { kernelSpec, programHash, outer: _outer, outerMomentum: _momentum, codec: _codec, ...numbers } = rules;
   const { seed, baseRoot, ...place } = spec;
   const text = canonicalJson({ numbers, place, slot } as unknown as Json);
   return taggedHash('round-task', seed, baseRoot, kernelSpec, programHash, datasetRoot, utf8(text));
@@ -85,6 +89,8 @@ export type TrainingConfig = Readonly<{
   microBatch?: number;
   /** Arithmetic of the linear layers; left out, 'i8'. */
   profile?: 'bf16x';
+  /** A trainer goes on with the moments of its last accepted round; left out, every round starts from zeros. */
+  carryMoments?: true;
 }>;
 
 /** The batch of one step of so many sequences under this configuration. */
@@ -118,7 +124,10 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
   } catch {
     return refuse('not JSON');
   }
-  const { version, model, optimizer, microBatch, updateCodec, profile } = (json ?? {}) as Record<string, unknown>;
+  const { version, model, optimizer, microBatch, updateCodec, profile, carryMoments } = (json ?? {}) as Record<
+    string,
+    unknown
+  >;
   if (version !== 1) return refuse('version is not 1');
   if (typeof model !== 'object' || model === null) return refuse('model: not an object');
   const checked = checkModelConfig(model as ModelConfig);
@@ -143,6 +152,7 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
   }
   if (updateCodec !== 1 && updateCodec !== 2) return refuse('updateCodec: not 1 or 2');
   if (profile !== undefined && profile !== 'bf16x') return refuse("profile: 'bf16x' or left out");
+  if (carryMoments !== undefined && carryMoments !== true) return refuse('carryMoments: true or left out');
   const config = json as TrainingConfig;
   const picked = {
     version: 1 as const,
@@ -151,6 +161,7 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
     updateCodec: config.updateCodec,
     ...(config.microBatch === undefined ? {} : { microBatch: config.microBatch }),
     ...(config.profile === undefined ? {} : { profile: config.profile }),
+    ...(config.carryMoments === undefined ? {} : { carryMoments: config.carryMoments }),
   };
   return trainingConfigText(picked) === text ? success(picked) : refuse('not in canonical form');
 }

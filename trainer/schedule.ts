@@ -67,12 +67,16 @@ export function fallingHalfCosine(t: number): number {
   return (1 - x * sum) / 2;
 }
 
-/** The eight numbers an AdamW instruction reads: [lr, beta1, beta2, eps, weightDecay, 1-beta1^t, 1-beta2^t, clipNorm]. */
+/**
+ * The eight numbers an AdamW instruction reads: [lr, beta1, beta2, eps, weightDecay, 1-beta1^t, 1-beta2^t, clipNorm]. `step`
+ * is the round's; `seen` is how many steps the moments saw before the round.
+ */
 export function hyperParameters(
   schedule: Schedule,
   optimizer: Optimizer,
   firstStep: number,
   step: number,
+  seen = 0,
 ): Float32Array {
   const beta1 = nano(optimizer.beta1Nano);
   const beta2 = nano(optimizer.beta2Nano);
@@ -82,8 +86,8 @@ export function hyperParameters(
     beta2,
     nano(optimizer.epsNano),
     nano(optimizer.weightDecayNano),
-    biasCorrection(beta1, step + 1),
-    biasCorrection(beta2, step + 1),
+    biasCorrection(beta1, seen + step + 1),
+    biasCorrection(beta2, seen + step + 1),
     nano(optimizer.clipNormNano),
   );
 }
@@ -91,8 +95,27 @@ export function hyperParameters(
 /** 1 - beta^t in f32, the power by t - 1 multiplications each rounded to f32. */
 export function biasCorrection(beta: number, t: number): number {
   let power = beta;
-  for (let i = 1; i < t; i++) power = Math.fround(power * beta);
+  // Powers only fall, so what does not change any more, or is lost beside 1, stays so.
+  for (let i = 1; i < t && !isSettled(beta, power); i++) power = Math.fround(power * beta);
   return Math.fround(1 - power);
+}
+
+function isSettled(beta: number, power: number): boolean {
+  return Math.fround(1 - power) === 1 || Math.fround(power * beta) === power;
+}
+
+/** Both bias corrections for t = 1, 2, ... until neither changes any more, but at most `most`: later steps have the last. */
+export function biasTable({ beta1Nano, beta2Nano }: Optimizer, most: number): (readonly [number, number])[] {
+  const betas = [nano(beta1Nano), nano(beta2Nano)] as const;
+  const table: (readonly [number, number])[] = [];
+  let powers: readonly [number, number] = betas;
+  while (table.length < most) {
+    const [first, second] = powers;
+    table.push([Math.fround(1 - first), Math.fround(1 - second)]);
+    if (isSettled(betas[0], first) && isSettled(betas[1], second)) break;
+    powers = [Math.fround(first * betas[0]), Math.fround(second * betas[1])];
+  }
+  return table;
 }
 
 /** The two seed words of a step's stochastic rounding. */

@@ -70,11 +70,13 @@ export function createStepRunner(
   };
 }
 
-/** Puts the start of a round into a runner: base parameters, moments zero. */
-export function startFromBase(runner: StepRunner, base: Uint8Array): void {
+/** Puts the start of a round into a runner: base parameters, and the moments of a state or zeros (rule V-1). */
+export function startFromBase(runner: StepRunner, base: Uint8Array, carried: Uint8Array | null = null): void {
   check(base.length === runner.parameterBytes, 'startFromBase: base of another model');
+  check((carried ?? runner.state).length === runner.state.length, 'startFromBase: moments of another model');
   runner.state.set(base);
-  runner.state.fill(0, base.length);
+  if (carried === null) runner.state.fill(0, base.length);
+  else runner.state.set(carried.subarray(base.length), base.length);
 }
 
 /** f32 view of bytes; copies when they are not aligned. */

@@ -26,9 +26,12 @@ abstract contract ChallengeProof {
         uint32 steps;
         uint32 batch;
         uint32 sequenceLength;
-        /// @dev Training sequences, and learning rates before the rate stays as it is.
+        /// @dev Training sequences; learning rates and bias corrections before they stay as they are.
         uint32 sequences;
         uint32 rates;
+        uint32 biases;
+        /// @dev Moments go on from a trainer's accepted round to its next.
+        bool carryMoments;
         uint64 parameterBytes;
         /// @dev Constants of AdamW as f32 bits.
         uint32 beta1;
@@ -40,7 +43,7 @@ abstract contract ChallengeProof {
         bytes32 trainingRoot;
         bytes32 rateRoot;
         bytes32 biasRoot;
-        /// @dev Root of parameterBytes zeros: the moments at the start of a round.
+        /// @dev Root of parameterBytes zeros: the moments of a round that carries none.
         bytes32 zeroRoot;
     }
 
@@ -59,8 +62,12 @@ abstract contract ChallengeProof {
         uint64 number;
         /// @dev The two seed words of stochastic rounding (rule H-4).
         uint64 seed;
+        /// @dev Steps that the moments had seen before the round (rule H-3).
+        uint64 seen;
         bytes32 traceRoot;
         bytes32 baseRoot;
+        /// @dev Root of the final state that the round's moments are from; zero when they are zero (rule V-2).
+        bytes32 carriedRoot;
         bytes32 answerHash;
         bytes32 questionHash;
         /// @dev Authorities of this version that judged this very step true in a dispute: bit i is index i.
@@ -231,7 +238,8 @@ abstract contract ChallengeProof {
         return uint32((4 * uint256(operand.length) + operand.leafBytes - 1) / operand.leafBytes);
     }
 
-    /// @dev At the start of a round the parameters are the base's and the moments zero.
+    /// @dev At the start of a round the parameters are the base's. Moments are zero, or stand where they stood in the final
+    /// state before, whose parameters nobody reads.
     function _tree(Challenge storage c, Answer memory a, uint256 kind, uint32 place, Operand memory operand)
         private
         view
@@ -247,6 +255,8 @@ abstract contract ChallengeProof {
             (operand.root, size) = (a.stateBefore, 3 * size);
         } else if (place < size) {
             operand.root = a.stateBefore;
+        } else if (c.carriedRoot != 0) {
+            (operand.root, size) = (c.carriedRoot, 3 * size);
         } else {
             operand.root = rules.zeroRoot;
             operand.offset = uint32(place % size);
@@ -306,12 +316,13 @@ abstract contract ChallengeProof {
         if (MerkleTree.climb(leaf, index, last + 1, schedule.rateSiblings) != rules.rateRoot) revert ScheduleRefused();
     }
 
-    /// @dev Bias corrections by rule H-3.
+    /// @dev Bias corrections by rule H-3; steps beyond the table have its last words.
     function _checkBias(Challenge storage c, Schedule calldata schedule) private view {
+        uint256 last = rules.biases - 1;
+        uint256 index = uint256(c.seen) + c.step;
+        if (index > last) index = last;
         bytes32 leaf = MerkleTree.leafHash(abi.encodePacked(uint64(schedule.bias[0]) << 32 | schedule.bias[1]));
-        if (MerkleTree.climb(leaf, c.step, rules.steps, schedule.biasSiblings) != rules.biasRoot) {
-            revert ScheduleRefused();
-        }
+        if (MerkleTree.climb(leaf, index, last + 1, schedule.biasSiblings) != rules.biasRoot) revert ScheduleRefused();
     }
 
     /// @dev True when the word `element` of the tokens (list entry 0) or targets (entry 1) is the data order's.

@@ -156,6 +156,11 @@ contract Challenges is ChallengeProof {
         c.baseRoot = record.baseRoot;
         c.setVersion = record.setVersion;
         c.deniers = _deniersOf(list, step);
+        if (!rules.carryMoments || claim.carriedRounds == 0) return;
+        c.seen = uint64(claim.carriedRounds) * rules.steps;
+        // The round before must be among those kept, or nobody can say what this one started from.
+        (, RoundStorage.Claim memory earlier,) = ROUNDS.claimOf(round - 1, trainer);
+        c.carriedRoot = earlier.finalStateRoot;
     }
 
     /// @dev Authorities that judged a step true in its dispute. From attesting on nobody judges any more.

@@ -226,6 +226,7 @@ contract LearningRounds is RoundAudit {
         bool rose = base.heldOutMicroNats != 0 && heldOut > most;
         round.outcome = rose ? RoundOutcome.Reverted : RoundOutcome.Moved;
         if (!rose) {
+            earlier = base;
             base.root = modelRoot;
             base.version += 1;
             base.roundPlusOne = round.number + 1;
@@ -272,6 +273,11 @@ contract LearningRounds is RoundAudit {
 
     function _settleSeat(Round storage round, Claim storage claim) private {
         Outcome outcome = _outcome(round, claim);
+        if (claim.status == ClaimStatus.Accepted) {
+            uint256 inARow = uint256(claim.carriedRounds) + 1;
+            if (inARow > type(uint24).max) inARow = type(uint24).max;
+            streaks[claim.trainer] = (uint256(round.number) + 1) << 24 | inARow;
+        }
         uint256 pay;
         if (outcome == Outcome.Accepted) {
             uint256 part = (uint256(round.emissionGwei) * claim.capacity) / _paidCapacity(round);
@@ -344,6 +350,11 @@ contract LearningRounds is RoundAudit {
     /// @notice The model that the next round starts from.
     function model() external view returns (Model memory) {
         return base;
+    }
+
+    /// @notice The model that it followed; all zero while it is the genesis model.
+    function earlierModel() external view returns (Model memory) {
+        return earlier;
     }
 
     /// @notice The numbers of the rules, set in genesis.

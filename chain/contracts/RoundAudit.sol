@@ -43,6 +43,8 @@ abstract contract RoundAudit is RoundStorage {
         _checkCommitment(round, work);
         claim.status = ClaimStatus.Committed;
         claim.committedBlock = uint64(block.number);
+        uint256 streak = streaks[msg.sender];
+        claim.carriedRounds = streak >> 24 == number ? uint24(streak) : 0;
         (claim.winners, claim.valid, claim.passed, claim.invalid, claim.unavailable) = (0, 0, 0, 0, 0);
         claim.updateSize = work.updateSize;
         claim.traceRoot = work.traceRoot;

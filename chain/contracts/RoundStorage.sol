@@ -55,6 +55,7 @@ abstract contract RoundStorage {
         uint16 floorBps;
         uint16 weightCapBps;
         uint8 outerEtaShift;
+        uint8 outerMomentum;
         uint16 codec;
         uint32 clipBps;
         uint16 trainerShareBps;
@@ -134,6 +135,8 @@ abstract contract RoundStorage {
         uint16 auditRateBps;
         /// @dev Number plus one of the dispute that a quorum of reveals decided already; it is upheld when the reveals ended.
         uint32 ripe;
+        /// @dev Rounds in a row, up to the round before, in which this trainer's claims were accepted.
+        uint24 carriedRounds;
         uint64 committedBlock;
         uint64 updateSize;
         /// @dev Authorities that were right about a rejected claim.
@@ -166,6 +169,8 @@ abstract contract RoundStorage {
 
     Parameters internal rules;
     Model internal base;
+    /// @dev The model that `base` followed; all zero while the base is the genesis model.
+    Model internal earlier;
     /// @notice Rounds frozen since genesis; the newest is number roundCount - 1.
     uint64 public roundCount;
     /// @notice Rounds that paid since genesis: halvings count these.
@@ -182,6 +187,8 @@ abstract contract RoundStorage {
     mapping(uint64 round => mapping(bytes32 attestation => uint128 mask)) internal tallies;
     // Hashes of verdicts by authority index, in the ring: `sealed_` says which are of this round.
     mapping(uint256 ring => mapping(uint256 authority => bytes32)) internal seals;
+    /// @dev By trainer: number plus one of its last accepted round in the upper bits, such rounds in a row in the lower 24.
+    mapping(address trainer => uint256) internal streaks;
 
     event RosterFrozen(uint64 indexed round, address[] trainers, uint8[] capacities, uint16[] auditRatesBps);
     event RoundOpened(

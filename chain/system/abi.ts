@@ -110,12 +110,12 @@ export const trainersAbi = parseAbi([
 ]);
 
 export const learningRoundsAbi = parseAbi([
-  'struct Parameters { uint16 minTrainers; uint16 maxTrainers; uint32 trainBlocks; uint32 auditBlocks; uint32 graceBlocks; uint32 revealBlocks; uint32 canaryBlocks; uint32 disputeBlocks; uint32 attestBlocks; uint32 steps; uint32 batch; uint32 sequenceLength; uint32 samplesPerAudit; uint32 learningRateNano; uint32 warmupSteps; uint32 decaySteps; uint32 outerEtaNumerator; uint16 floorBps; uint16 weightCapBps; uint8 outerEtaShift; uint16 codec; uint32 clipBps; uint16 trainerShareBps; uint16 auditorShareBps; uint16 canaryShareBps; uint16 canaryBps; uint16 auditFloorBps; uint16 auditCostBps; uint16 deepReplayBps; uint16 recheckBps; uint16 auditWeight; uint32 halvingRounds; uint64 gateMicroNats; uint64 maxUpdateBytes; uint64 rewardPerTokenGwei; uint64 roundCapGwei; bytes32 kernelSpec; bytes32 programHash; bytes32 datasetHash; bytes32 trainingConfigHash; }',
+  'struct Parameters { uint16 minTrainers; uint16 maxTrainers; uint32 trainBlocks; uint32 auditBlocks; uint32 graceBlocks; uint32 revealBlocks; uint32 canaryBlocks; uint32 disputeBlocks; uint32 attestBlocks; uint32 steps; uint32 batch; uint32 sequenceLength; uint32 samplesPerAudit; uint32 learningRateNano; uint32 warmupSteps; uint32 decaySteps; uint32 outerEtaNumerator; uint16 floorBps; uint16 weightCapBps; uint8 outerEtaShift; uint8 outerMomentum; uint16 codec; uint32 clipBps; uint16 trainerShareBps; uint16 auditorShareBps; uint16 canaryShareBps; uint16 canaryBps; uint16 auditFloorBps; uint16 auditCostBps; uint16 deepReplayBps; uint16 recheckBps; uint16 auditWeight; uint32 halvingRounds; uint64 gateMicroNats; uint64 maxUpdateBytes; uint64 rewardPerTokenGwei; uint64 roundCapGwei; bytes32 kernelSpec; bytes32 programHash; bytes32 datasetHash; bytes32 trainingConfigHash; }',
   'struct Checkpoint { bytes32 blobId; bytes32 sha256Hash; uint64 size; }',
   'struct Model { bytes32 root; uint32 version; uint64 roundPlusOne; uint64 heldOutMicroNats; Checkpoint checkpoint; }',
   'struct Round { uint64 number; uint8 phase; uint8 outcome; uint8 rosterSize; uint8 committed; uint8 undecided; uint8 accepted; uint16 acceptedCapacity; uint16 canaryCapacity; uint16 cursor; uint8 attempt; uint64 deadline; uint64 setVersion; uint64 frozenBlock; uint64 openedBlock; uint64 revealedBlock; uint64 dataStart; uint32 baseVersion; bytes32 seed; bytes32 baseRoot; uint128 sealed_; uint128 revealed; uint128 attested; uint128 emissionGwei; uint128 penalised; }',
   'struct RosterEntry { address trainer; uint8 capacity; uint8 status; uint16 auditRateBps; }',
-  'struct Claim { address trainer; uint8 capacity; uint8 status; uint8 openDisputes; uint16 auditRateBps; uint32 ripe; uint64 committedBlock; uint64 updateSize; uint128 winners; uint128 valid; uint128 passed; uint128 invalid; uint128 unavailable; bytes32 traceRoot; bytes32 gradChainHead; bytes32 finalStateRoot; bytes32 updateHash; bytes32 residualRoot; bytes32 canaryHash; }',
+  'struct Claim { address trainer; uint8 capacity; uint8 status; uint8 openDisputes; uint16 auditRateBps; uint32 ripe; uint24 carriedRounds; uint64 committedBlock; uint64 updateSize; uint128 winners; uint128 valid; uint128 passed; uint128 invalid; uint128 unavailable; bytes32 traceRoot; bytes32 gradChainHead; bytes32 finalStateRoot; bytes32 updateHash; bytes32 residualRoot; bytes32 canaryHash; }',
   'struct Dispute { uint32 step; address accuser; uint8 state; uint8 seat; uint128 invalid; uint128 valid; }',
   'struct Commitment { bytes32 baseRoot; bytes32 traceRoot; bytes32 gradChainHead; bytes32 finalStateRoot; bytes32 updateHash; bytes32 residualRoot; bytes32 canaryHash; uint64 updateSize; bytes32 kernelSpec; bytes32 programHash; bytes leaves; }',
   'constructor(Parameters parameters_, Model model_)',
@@ -133,6 +133,7 @@ export const learningRoundsAbi = parseAbi([
   'function paidRounds() view returns (uint64)',
   'function dataCursor() view returns (uint64)',
   'function model() view returns (Model)',
+  'function earlierModel() view returns (Model)',
   'function parameters() view returns (Parameters)',
   'function roundAt(uint64 number) view returns (Round record, RosterEntry[] roster)',
   'function claimOf(uint64 number, address trainer) view returns (uint256 seat, Claim claim, Dispute[] list)',
@@ -245,8 +246,8 @@ export const bondsAbi = parseAbi([
 ]);
 
 export const challengesAbi = parseAbi([
-  'struct Parameters { uint64 bondGwei; uint32 answerBlocks; uint32 proveBlocks; uint32 windowBlocks; uint32 steps; uint32 batch; uint32 sequenceLength; uint32 sequences; uint32 rates; uint64 parameterBytes; uint32 beta1; uint32 beta2; uint32 eps; uint32 decay; uint32 clip; bytes32 programRoot; bytes32 trainingRoot; bytes32 rateRoot; bytes32 biasRoot; bytes32 zeroRoot; }',
-  'struct Challenge { address challenger; uint32 step; uint8 state; uint8 capacity; uint8 asks; address trainer; uint64 round; uint64 deadline; uint64 position; uint64 number; uint64 seed; bytes32 traceRoot; bytes32 baseRoot; bytes32 answerHash; bytes32 questionHash; uint64 setVersion; uint128 deniers; }',
+  'struct Parameters { uint64 bondGwei; uint32 answerBlocks; uint32 proveBlocks; uint32 windowBlocks; uint32 steps; uint32 batch; uint32 sequenceLength; uint32 sequences; uint32 rates; uint32 biases; bool carryMoments; uint64 parameterBytes; uint32 beta1; uint32 beta2; uint32 eps; uint32 decay; uint32 clip; bytes32 programRoot; bytes32 trainingRoot; bytes32 rateRoot; bytes32 biasRoot; bytes32 zeroRoot; }',
+  'struct Challenge { address challenger; uint32 step; uint8 state; uint8 capacity; uint8 asks; address trainer; uint64 round; uint64 deadline; uint64 position; uint64 number; uint64 seed; uint64 seen; bytes32 traceRoot; bytes32 baseRoot; bytes32 carriedRoot; bytes32 answerHash; bytes32 questionHash; uint64 setVersion; uint128 deniers; }',
   'struct Leaf { bytes32 stateRoot; bytes32 dataRoot; bytes32 gradRoot; uint32 lossBits; }',
   'struct Program { bytes32 records; uint32 recordCount; uint32 entries; bytes32[] siblings; }',
   'struct Answer { bytes32 stateBefore; bytes32 stateAfter; bytes32 gradRoot; uint32 lossBits; bytes32 list; bytes32 records; uint32 recordCount; uint32 entries; }',

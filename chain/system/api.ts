@@ -205,6 +205,8 @@ export type Claim = Readonly<{
   capacity: number;
   status: ClaimStatus;
   committedBlock: number;
+  /** Rounds in a row, up to the round before, in which this trainer's claims were accepted. */
+  carriedRounds: number;
   traceRoot: Hex;
   gradChainHead: Hex;
   finalStateRoot: Hex;
@@ -257,6 +259,8 @@ export type LearningParameters = Readonly<{
   /** Outer step eta = numerator / 2^shift. */
   outerEtaNumerator: number;
   outerEtaShift: number;
+  /** Share of the last move of the model that is made again, in 1/256. */
+  outerMomentum: number;
   weightCapBps: number;
   /** Norm clip as a multiple of the median norm, in basis points. */
   clipBps: number;

@@ -14,8 +14,11 @@ export type ChallengeParameters = Readonly<{
   windowBlocks: number;
   /** Training sequences of the data set. */
   sequences: number;
-  /** Learning rates of the table; later steps have the last. */
+  /** Learning rates and bias corrections of the tables; later steps have the last. */
   rates: number;
+  biases: number;
+  /** Moments go on from a trainer's accepted round to its next. */
+  carryMoments: boolean;
   /** Bytes of the parameters; the state is three times as long. */
   parameterBytes: number;
   /** Constants of AdamW as f32 bits. */
@@ -49,6 +52,7 @@ const NUMBERS = {
   windowBlocks: [1, MOST_BLOCKS],
   sequences: [1, 2 ** 31],
   rates: [1, 2 ** 20],
+  biases: [1, 2 ** 20],
   // Byte offsets in the state are 32-bit numbers.
   parameterBytes: [4, Math.floor(U32 / 3)],
   beta1: [0, U32],
@@ -66,7 +70,7 @@ export function parseChallengeParameters(json: unknown): Result<ChallengeParamet
     fault('challenge-parameters', `challenges.${field}: ${why}`, { field });
   if (typeof json !== 'object' || json === null || Array.isArray(json)) return refuse('', 'must be an object');
   const fields = json as Record<string, unknown>;
-  const known = ['bondGwei', ...Object.keys(NUMBERS), ...HASHES];
+  const known = ['bondGwei', 'carryMoments', ...Object.keys(NUMBERS), ...HASHES];
   for (const name of Object.keys(fields))
     if (!known.includes(name)) return refuse(name.slice(0, 64), 'is no parameter');
   for (const [name, [least, most]] of Object.entries(NUMBERS)) {
@@ -76,6 +80,7 @@ export function parseChallengeParameters(json: unknown): Result<ChallengeParamet
     }
   }
   for (const name of HASHES) if (!isHex(fields[name], 32)) return refuse(name, 'must be 0x and 32 bytes of hex');
+  if (typeof fields['carryMoments'] !== 'boolean') return refuse('carryMoments', 'must be true or false');
   const bond = fields['bondGwei'];
   if (typeof bond !== 'string' || !/^\d{1,18}$/.test(bond))
     return refuse('bondGwei', 'must be a decimal string of gwei');

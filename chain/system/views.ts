@@ -190,6 +190,7 @@ export async function readClaim(call: ViewCall, round: number, trainer: Hex): Pr
     capacity: claim.capacity,
     status: claimStatusOf(claim.status),
     committedBlock: whole(claim.committedBlock),
+    carriedRounds: claim.carriedRounds,
     traceRoot: claim.traceRoot,
     gradChainHead: claim.gradChainHead,
     finalStateRoot: claim.finalStateRoot,
@@ -207,13 +208,17 @@ export async function readClaim(call: ViewCall, round: number, trainer: Hex): Pr
 }
 
 /** The model every next round starts from. */
-export async function readModel(call: ViewCall): Promise<ModelRecord> {
-  const returned = await call(LEARNING_ROUNDS_ADDRESS, encodeCall(learningRoundsAbi, 'model', []));
-  const { root, version, roundPlusOne, heldOutMicroNats, checkpoint } = decodeReturn(
-    learningRoundsAbi,
-    'model',
-    returned,
-  );
+export const readModel = (call: ViewCall): Promise<ModelRecord> => readModelBy(call, 'model');
+
+/** The model it followed; null while it is the genesis model. */
+export async function readEarlierModel(call: ViewCall): Promise<ModelRecord | null> {
+  const { version } = await readModel(call);
+  return version === 0 ? null : readModelBy(call, 'earlierModel');
+}
+
+async function readModelBy(call: ViewCall, name: 'model' | 'earlierModel'): Promise<ModelRecord> {
+  const returned = await call(LEARNING_ROUNDS_ADDRESS, encodeCall(learningRoundsAbi, name, []));
+  const { root, version, roundPlusOne, heldOutMicroNats, checkpoint } = decodeReturn(learningRoundsAbi, name, returned);
   return {
     root,
     version,

@@ -10,6 +10,7 @@ import { createExecutor } from '../../engine/executor.ts';
 import { challengeBond, runChallenge } from '../../node/challenger.ts';
 import { loadConfig } from '../../node/config.ts';
 import type { NetworkDefinition } from '../../node/network-definition.ts';
+import { heldFinalState } from '../../node/final-states.ts';
 import { readGenesis } from '../../node/node.ts';
 import { type Dataset, openDataset } from '../../trainer/dataset.ts';
 import { initialWeights } from '../../trainer/initial-weights.ts';
@@ -100,6 +101,7 @@ export const challengeCommand: CommandModule<object, Arguments> = {
             dataset,
             executor,
             params: paramsOf(definition, config.data_dir),
+            finalState: (round, owner, root) => heldFinalState(config.data_dir, round, owner, root),
             say: (line) => (args.json ? undefined : console.log(line)),
           },
           { round: args.round, trainer, step: args.step ?? null, id: null, start: null },

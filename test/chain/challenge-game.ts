@@ -2,7 +2,7 @@
 
 import { type Hex, fromHex, toHex } from '../../base/bytes.ts';
 import { check, present } from '../../base/check.ts';
-import { open } from '../../base/merkle.ts';
+import { open, stateRoot } from '../../base/merkle.ts';
 import { ONE_POL } from '../../base/units.ts';
 import type { ContractCall, RoundRecord } from '../../chain/system/api.ts';
 import { commitCall } from '../../chain/system/calls.ts';
@@ -27,10 +27,12 @@ import { scheduleProof } from '../../trainer/dispute-roots.ts';
 import { discloseNode, holdTree, rootOfTree } from '../../trainer/dispute-tree.ts';
 import { disputeProofs, disputedStep } from '../../trainer/dispute-step.ts';
 import { traceRoot } from '../../trainer/leaf.ts';
+import { NOTHING_CARRIED } from '../../trainer/moments.ts';
 import type { SlotTask } from '../../trainer/replay.ts';
 import { disclosureOf } from '../../chain/system/challenges.ts';
 import {
   BASE_ROOT,
+  CARRYING,
   type Cheat,
   MODEL,
   RULES,
@@ -43,6 +45,8 @@ import {
 } from '../trainer/dispute-fixture.ts';
 import {
   type Finding,
+  attest,
+  attestationOf,
   auditRound,
   commitmentOf,
   giveJudgement,
@@ -61,6 +65,8 @@ export type Game = Readonly<{
   task: SlotTask;
   trace: Trace;
   round: RoundRecord;
+  /** The final state the round's moments are from, where the trainer was accepted before. */
+  carriedState: Uint8Array | null;
   trainer: Hex;
   cheat: Cheat | null;
 }>;
@@ -71,18 +77,35 @@ export function transactionGas(data: Uint8Array, execution: number): number {
   return 21_000 + Math.max(4 * tokens + execution, 10 * tokens);
 }
 
+const SLOT = 1;
+
 /**
  * Who decides over the claim: the first `accusers` find the step false, the others judge it true. With `falseEnd` the claim
  * names a final state that is not its last leaf's.
  */
 export type Bench = Readonly<{ authorities: number; accusers: number; step: number; falseEnd?: boolean }>;
 
-/** A world in which trainer 1 (of two) made this claim and everybody approved it, or what the bench made of it. */
+/** Everybody commits, trainer 1 to this trace. */
+async function commitTrace(world: World, round: RoundRecord, trace: Trace, falseEnd: boolean): Promise<void> {
+  for (const [seat, entry] of round.roster.entries()) {
+    const last = present(trace.leaves.at(-1), 'leaf');
+    const finalStateRoot = falseEnd ? hashOf('another end') : toHex(last.stateRoot);
+    const changes = seat === SLOT ? { traceRoot: toHex(traceRoot(trace.leaves)), finalStateRoot } : {};
+    await world.ok(entry.trainer, commitCall(commitmentOf(world, round, entry.trainer, changes)));
+  }
+}
+
+/**
+ * A world in which trainer 1 (of two) made this claim and everybody approved it, or what the bench made of it. With `carrying` it
+ * is the trainer's second in a row, whose moments go on from an honest first one.
+ */
 export async function openGame(
   cheat: Cheat | null,
   blocks = { answerBlocks: 4, proveBlocks: 4, windowBlocks: 40 },
   bench: Bench = { authorities: 1, accusers: 0, step: 0 },
+  carrying = false,
 ): Promise<Game> {
+  const rules = carrying ? CARRYING : RULES;
   const world = await openWorld(
     bench.authorities,
     {
@@ -96,32 +119,31 @@ export async function openGame(
       attestBlocks: 60,
     },
     true,
-    parametersOf(blocks),
+    parametersOf(blocks, rules),
   );
   await register(world, 2, [1, 1]);
   await world.fund(CHALLENGER, 100n * ONE_POL);
-  const round = await openRound(world);
   const executor = await createExecutor({ backend: 'wasm' });
-  const slot = 1;
-  const trainer = trainerAt(slot);
-  const task = taskOf(executor, specOf(round), slot);
-  const trace = traceOf(executor, task, cheat);
-  for (const [seat, entry] of round.roster.entries()) {
-    const last = present(trace.leaves.at(-1), 'leaf');
-    const changes =
-      seat === slot
-        ? {
-            traceRoot: toHex(traceRoot(trace.leaves)),
-            finalStateRoot: bench.falseEnd === true ? hashOf('another end') : toHex(last.stateRoot),
-          }
-        : {};
-    await world.ok(entry.trainer, commitCall(commitmentOf(world, round, entry.trainer, changes)));
+  const trainer = trainerAt(SLOT);
+  let round = await openRound(world);
+  let [carried, carriedState] = [NOTHING_CARRIED, null as Uint8Array | null];
+  if (carrying) {
+    const first = traceOf(executor, taskOf(executor, specOf(round), SLOT, rules), null);
+    await commitTrace(world, round, first, false);
+    await auditRound(world);
+    await attest(world, attestationOf(round.round, { modelRoot: toHex(BASE_ROOT) }));
+    round = await openRound(world);
+    carriedState = present(first.states.at(-1), 'final state');
+    carried = { root: stateRoot(carriedState), rounds: 1 };
   }
+  const task = taskOf(executor, specOf(round), SLOT, rules, carried);
+  const trace = traceOf(executor, task, cheat, carriedState);
+  await commitTrace(world, round, trace, bench.falseEnd === true);
   const finding: Finding = { trainer, verdict: 'invalid', step: bench.step };
   await auditRound(world, Object.fromEntries(Array.from({ length: bench.accusers }, (_, by) => [by, [finding]])));
   for (let by = bench.accusers; by < bench.authorities && bench.accusers > 0; by++)
     await giveJudgement(world, by, round.round, trainer, bench.step, false);
-  return { world, executor, task, trace, round, trainer, cheat };
+  return { world, executor, task, trace, round, carriedState, trainer, cheat };
 }
 
 function specOf(round: RoundRecord) {
@@ -161,6 +183,7 @@ export async function playGame(
   beforeProof: () => Promise<void> = async () => undefined,
 ): Promise<Played> {
   const { world, executor, task, trace, trainer, cheat, round } = game;
+  const carriedState = step === 0 ? game.carriedState : null;
   const moves: Move[] = [];
   const challenged = await play(world, moves, 'challenge', CHALLENGER, challengeCall(round.round, trainer, step, BOND));
   const { id } = eventOf(challenged, 'challenged');
@@ -171,7 +194,7 @@ export async function playGame(
   const answeredBy = await play(world, moves, 'answer', trainer, answerCall(id, said.answer));
   const answered: Answered = eventOf(answeredBy, 'answered');
 
-  const own = disputedStep(task, { executor, model: MODEL, tables: tables() }, step, before);
+  const own = disputedStep(task, { executor, model: MODEL, tables: tables() }, step, before, carriedState);
   const found = findDifference(own, answered);
   check(found.difference.kind !== 'none', 'the cheat is found');
   const dispute = openDispute(own, answered, found, disputeProofs(task, step));

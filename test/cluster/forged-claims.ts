@@ -14,6 +14,7 @@ import { systemView } from '../../node/system-view.ts';
 import { createDataOrder } from '../../trainer/data-order.ts';
 import { type Dataset, openDataset } from '../../trainer/dataset.ts';
 import { type SentLeaf, completeLeaves, decodeLeaves } from '../../trainer/leaf.ts';
+import { NOTHING_CARRIED } from '../../trainer/moments.ts';
 import { type SlotTask, stepData } from '../../trainer/replay.ts';
 import { stateFile } from '../../trainer/round-store.ts';
 import { commitTo } from '../../trainer/round.ts';
@@ -41,6 +42,7 @@ async function slotTask(node: RunningNode, definition: NetworkDefinition, datase
     order: createDataOrder(dataset.root, dataset.sequences),
     runner: null as never,
     base: present(keeper.params(record.baseRoot), 'base'),
+    carried: NOTHING_CARRIED,
   };
 }
 

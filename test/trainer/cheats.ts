@@ -3,10 +3,9 @@
 import { present } from '../../base/check.ts';
 import type { CommitRecord } from '../../trainer/commit.ts';
 import type { StepLeaf } from '../../trainer/leaf.ts';
-import { type SlotTask, executeStep, stepData } from '../../trainer/replay.ts';
+import { type SlotTask, executeStep, startRound, stepData } from '../../trainer/replay.ts';
 import { commitTo } from '../../trainer/round.ts';
 import { NO_RESIDUAL, roundUpdate } from '../../trainer/residual.ts';
-import { startFromBase } from '../../trainer/step-runner.ts';
 
 export type Forgery = Readonly<{
   commit: CommitRecord;
@@ -17,6 +16,8 @@ export type Forgery = Readonly<{
 }>;
 
 export type Cheat = Readonly<{
+  /** Final state that the task's moments are from. */
+  carriedState?: Uint8Array;
   /** Starts from something else than the base. */
   start?: (state: Uint8Array) => void;
   /** Skips a step: returns what is claimed in its place, from the leaf before. Null executes the step. */
@@ -33,7 +34,7 @@ export type Cheat = Readonly<{
 /** Runs a round with a cheat in it and commits to the result as an honest trainer would. */
 export function forge(task: SlotTask, cheat: Cheat): Forgery {
   const { runner, rules, base } = task;
-  startFromBase(runner, base);
+  startRound(task, cheat.carriedState ?? null);
   cheat.start?.(runner.state);
   const states: Uint8Array[] = [runner.state.slice()];
   const leaves: StepLeaf[] = [];

@@ -13,9 +13,10 @@ import { disputedStep } from '../../trainer/dispute-step.ts';
 import { initialWeights } from '../../trainer/initial-weights.ts';
 import type { StepLeaf } from '../../trainer/leaf.ts';
 import type { ModelConfig } from '../../trainer/model.ts';
-import { type SlotTask, createSlotTask, executeStep, stepData } from '../../trainer/replay.ts';
+import { type Carried, NOTHING_CARRIED } from '../../trainer/moments.ts';
+import { type SlotTask, createSlotTask, executeStep, startRound, stepData } from '../../trainer/replay.ts';
 import type { RoundSpec, TrainingRules } from '../../trainer/rules.ts';
-import { createStepRunner, startFromBase } from '../../trainer/step-runner.ts';
+import { createStepRunner } from '../../trainer/step-runner.ts';
 import { smallDataset, smallRules } from './round-fixture.ts';
 import { seedOf } from './tiny-model.ts';
 
@@ -30,6 +31,8 @@ export const MODEL: ModelConfig = {
   ropeTheta: 10_000,
 };
 export const RULES: TrainingRules = smallRules(3, 2, 16);
+/** The same where moments are carried. */
+export const CARRYING: TrainingRules = { ...RULES, carryMoments: true };
 export const DATASET = smallDataset(RULES.sequenceLength, MODEL.vocab);
 export const BASE = initialWeights(MODEL, seedOf('dispute'));
 export const BASE_ROOT = stateRoot(BASE);
@@ -42,15 +45,22 @@ export function tables(): DisputeTables {
 
 export function parametersOf(
   changes: Partial<Pick<ChallengeParameters, 'answerBlocks' | 'proveBlocks' | 'windowBlocks'>> = {},
+  rules: TrainingRules = RULES,
 ): ChallengeParameters {
-  const definition = { model: MODEL, rules: RULES, training: DATASET.manifest.train };
+  const definition = { model: MODEL, rules, training: DATASET.manifest.train };
   return unwrap(challengeParameters(definition, { ...DEFAULT_CHALLENGE_RULES, ...changes }));
 }
 
-export function taskOf(executor: Executor, spec: RoundSpec, slot: number): SlotTask {
+export function taskOf(
+  executor: Executor,
+  spec: RoundSpec,
+  slot: number,
+  rules: TrainingRules = RULES,
+  carried: Carried = NOTHING_CARRIED,
+): SlotTask {
   const rows = present(spec.capacities[slot], 'capacity') * RULES.batch;
   const runner = createStepRunner(executor, MODEL, { batch: rows, seq: RULES.sequenceLength });
-  return createSlotTask({ spec, slot, rules: RULES, dataset: DATASET, runner, base: BASE });
+  return createSlotTask({ spec, slot, rules, dataset: DATASET, runner, base: BASE, carried });
 }
 
 /** What a cheat changes: outputs of instructions as they are made, or what it says of a step's inputs and results. */
@@ -64,9 +74,14 @@ export type Cheat = Readonly<{
 export type Trace = Readonly<{ leaves: readonly StepLeaf[]; states: readonly Uint8Array[] }>;
 
 /** The steps of a round, one of them with the cheat; `states[j]` is the state before step j. */
-export function traceOf(executor: Executor, task: SlotTask, cheat: Cheat | null): Trace {
+export function traceOf(
+  executor: Executor,
+  task: SlotTask,
+  cheat: Cheat | null,
+  carriedState: Uint8Array | null = null,
+): Trace {
   const { runner } = task;
-  startFromBase(runner, BASE);
+  startRound(task, carriedState);
   const leaves: StepLeaf[] = [];
   const states = [runner.state.slice()];
   for (let step = 0; step < RULES.steps; step++) {

@@ -17,6 +17,7 @@ import { positionsOfRound } from '../../trainer/data-order.ts';
 import { createHeldOutMeter, heldOutSample } from '../../trainer/held-out.ts';
 import { initialWeights } from '../../trainer/initial-weights.ts';
 import type { ModelConfig } from '../../trainer/model.ts';
+import { type Carried, NOTHING_CARRIED } from '../../trainer/moments.ts';
 import { type SlotTask, createSlotTask } from '../../trainer/replay.ts';
 import { openRoundStore, stateFile } from '../../trainer/round-store.ts';
 import { type RoundResult, runLearningRound, stateBefore } from '../../trainer/round.ts';
@@ -61,6 +62,8 @@ type Place = Readonly<{
   capacities?: readonly number[];
   dataStart?: number;
   on?: Executor;
+  /** What the moments before the round are, in a network that carries them. */
+  carried?: Carried;
 }>;
 
 function engineTask(place: Place = {}): SlotTask {
@@ -75,7 +78,9 @@ function engineTask(place: Place = {}): SlotTask {
   };
   const batch = present(capacities[slot], 'capacity') * rules.batch;
   const runner = createStepRunner(place.on ?? executor, config, { batch, seq: rules.sequenceLength });
-  return createSlotTask({ spec, slot, rules, dataset, runner, base });
+  const parts = { spec, slot, rules, dataset, runner, base };
+  if (place.carried === undefined) return createSlotTask(parts);
+  return createSlotTask({ ...parts, rules: { ...rules, carryMoments: true }, carried: place.carried });
 }
 
 function done(result: RoundResult): Extract<RoundResult, { ok: true }> {
@@ -156,6 +161,56 @@ test('a round goes on after a crash, and its stored states serve auditors', asyn
     t.deepEqual(store.state(step - 1), replayed);
     t.deepEqual(new Uint8Array(readFileSync(stateFile(folder, step - 1))), replayed);
   }
+});
+
+test('the second of two accepted rounds goes on with its moments: VALID by every way, false ones INVALID, also after a crash', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'engine-moments-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const before = done(await runLearningRound(engineTask({ carried: NOTHING_CARRIED })));
+  const carried = { root: before.commit.finalStateRoot, rounds: 1 };
+  const carriedState = before.finalState;
+  const place = { seed: 'second', dataStart: 64, carried };
+  const expected = done(await runLearningRound(engineTask(place), { carriedState }));
+
+  const open = (task: SlotTask) => {
+    const identity = taskIdentity(task.spec, task.slot, task.rules, task.dataset.root);
+    return openRoundStore({ folder, identity, steps: STEPS, stateBytes: task.runner.state.length, maxBytes: 1e9 });
+  };
+  const abort = new AbortController();
+  const crashed = engineTask(place);
+  const onStep = ({ step }: { step: number }): void => {
+    if (step === 2) abort.abort();
+  };
+  await runLearningRound(crashed, { carriedState, store: open(crashed), signal: abort.signal, onStep });
+  const resumed = engineTask(place);
+  const result = done(await runLearningRound(resumed, { carriedState, store: open(resumed) }));
+  t.is(result.resumedAt, 3);
+  t.deepEqual(result.commit, expected.commit);
+
+  const { commit, update } = expected;
+  const auditor = engineTask({ ...place, on: second });
+  const fetchCarried = () => Promise.resolve(carriedState);
+  const common = { commit, salt, sample: [0, 6], fetchUpdate: () => Promise.resolve(update), fetchCarried };
+  const fetchState = (step: number) => stateBefore(engineTask(place), step, undefined, carriedState);
+  const served = await auditCommit(auditor, { ...common, fetchState });
+  t.is(served.verdict, 'valid', JSON.stringify(served));
+  t.deepEqual(await auditCommit(auditor, common), served);
+  t.is((await judgeStep(auditor, 0, common)).verdict, 'valid');
+
+  const cheater = engineTask(place);
+  const { parameterBytes } = cheater.runner;
+  const forgery = forge(cheater, {
+    carriedState,
+    start: (state) => {
+      // One bit of one first moment, in the leaf that holds parameters too.
+      state[parameterBytes + 2] = (state[parameterBytes + 2] as number) ^ 1;
+    },
+  });
+  const sampled = await auditCommit(auditor, { ...forgery, sample: [0], salt, fetchCarried });
+  t.like(sampled, { verdict: 'invalid', step: 0 });
+  t.like(await judgeStep(auditor, 0, { ...forgery, salt, fetchCarried }), { verdict: 'invalid', step: 0 });
+  const unserved = await auditCommit(auditor, { ...forgery, sample: [0], salt, fetchCarried: async () => null });
+  t.is(unserved.verdict, 'unavailable');
 });
 
 test('rounds of three trainers lower the held-out loss, and every order of updates gives one model', async (t) => {

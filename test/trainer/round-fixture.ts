@@ -11,6 +11,7 @@ import { DEFAULT_OUTER_STEP } from '../../trainer/aggregate.ts';
 import { mobyDick, splitCorpus } from '../../trainer/corpus.ts';
 import { type Dataset, buildDataset, openDataset } from '../../trainer/dataset.ts';
 import { type SlotTask, createSlotTask } from '../../trainer/replay.ts';
+import type { Carried } from '../../trainer/moments.ts';
 import type { RoundSpec, TrainingRules } from '../../trainer/rules.ts';
 import { DEFAULT_OPTIMIZER } from '../../trainer/schedule.ts';
 import type { StepRunner } from '../../trainer/step-runner.ts';
@@ -37,7 +38,9 @@ export function smallRules(steps: number, batch: number, sequenceLength: number)
     schedule: { learningRateNano: 3_000_000, warmupSteps: 4, decaySteps: 100, floorBps: 1_000 },
     optimizer: DEFAULT_OPTIMIZER,
     outer: DEFAULT_OUTER_STEP,
+    outerMomentum: 0,
     codec: 1,
+    carryMoments: false,
     kernelSpec: sha256(utf8('kernel')),
     programHash: sha256(utf8('program')),
   };
@@ -70,7 +73,8 @@ export function standInRunner(rows: number, parameters: number): StepRunner {
         second[i] = (second[i] as number) * 0.95 + gradient * gradient * 0.05;
         params[i] =
           (params[i] as number) -
-          (hyper[0] as number) * ((first[i] as number) / (Math.sqrt(second[i] as number) + 1e-8));
+          ((hyper[0] as number) / (hyper[6] as number)) *
+            ((first[i] as number) / (Math.sqrt(second[i] as number) + 1e-8));
         sum += params[i] as number;
       }
       loss = Math.fround(sum / parameters);
@@ -87,6 +91,8 @@ export type FixtureOptions = Readonly<{
   round?: number;
   parameters?: number;
   codec?: Codec;
+  /** What the moments before the round are; a network that carries none when left out. */
+  carried?: Carried;
   /** Parameters of the base; drawn from the seed when left out. */
   base?: Uint8Array;
 }>;
@@ -100,6 +106,7 @@ export const rules = smallRules(STEPS, BATCH, SEQUENCE);
 /** A round of stand-in steps; equal options give equal tasks, each with a runner of its own. */
 export function standInTask(options: FixtureOptions = {}): SlotTask {
   const { seed = 'seed', slot = 0, capacities = [1, 2, 1], round = 7, parameters = 5_000, codec = 1 } = options;
+  const { carried } = options;
   const random = prng(`base ${seed}`);
   const params = Float32Array.from({ length: parameters }, () => (random.u32() / 2 ** 32 - 0.5) * 0.1);
   const base = options.base ?? new Uint8Array(params.buffer);
@@ -115,7 +122,8 @@ export function standInTask(options: FixtureOptions = {}): SlotTask {
   return createSlotTask({
     spec,
     slot,
-    rules: { ...rules, codec },
+    rules: { ...rules, codec, carryMoments: carried !== undefined },
+    ...(carried === undefined ? {} : { carried }),
     dataset,
     runner: standInRunner(rows, parameters),
     base,

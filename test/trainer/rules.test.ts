@@ -44,6 +44,8 @@ const short = (bytes: Uint8Array) => toHex(bytes.subarray(0, 8));
 test('a training configuration reads back; anything else is refused by the name of the field', (t) => {
   const text = trainingConfigText(config);
   t.deepEqual(unwrap(parseTrainingConfig(text)), config);
+  const carrying = { ...config, carryMoments: true } as const;
+  t.deepEqual(unwrap(parseTrainingConfig(trainingConfigText(carrying))), carrying);
   const refusals: [string, RegExp][] = [
     ['', /not JSON/],
     ['null', /version/],
@@ -53,6 +55,7 @@ test('a training configuration reads back; anything else is refused by the name 
     [text.replace('"epsNano":10', '"epsNano":-1'), /optimizer.epsNano/],
     [text.replace('"beta1Nano":900000000', '"beta1Nano":1000000000'), /beta/],
     [text.replace('"updateCodec":1', '"updateCodec":3'), /updateCodec/],
+    [text.replace('{"model"', '{"carryMoments":false,"model"'), /carryMoments/],
     [text.replace('{"model"', '{"extra":1,"model"'), /canonical/],
     [`${text}${' '.repeat(5_000)}`, /longer/],
   ];
