@@ -114,10 +114,22 @@ export function createDialler(options: DiallerOptions): Dialler {
     }
   }
 
+  /** Peers this node has dialled that have not introduced themselves yet, by the host of their connection. */
+  function introducing(): Map<PeerKey, string> {
+    const found = new Map<PeerKey, string>();
+    for (const { direction, remotePeer, remoteAddr } of host.getConnections()) {
+      const peer = remotePeer.toString();
+      if (direction !== 'outbound' || table.has(peer) || book.get(peer)?.dialling === true) continue;
+      found.set(peer, remoteEndpoint(remoteAddr.toString())?.host ?? '');
+    }
+    return found;
+  }
+
   /** Whom this node connected to, or is dialling now. */
   function outboundNow(): Outbound {
     const views = table.views();
     const dialling = [...book.values()].filter((known) => known.dialling);
+    const fresh = introducing();
     const outbound = views.filter((one) => one.direction === 'outbound');
     const bySubnet = new Map<string, number>();
     const count = (peer: PeerKey, hosts: readonly string[]): void => {
@@ -127,7 +139,9 @@ export function createDialler(options: DiallerOptions): Dialler {
     };
     for (const { peer, remoteAddress } of outbound) count(peer, [remoteEndpoint(remoteAddress)?.host ?? '']);
     for (const { peer, addresses } of dialling) count(peer, addresses.map(hostOf));
-    return { total: views.length + dialling.length, outbound: outbound.length + dialling.length, bySubnet };
+    for (const [peer, remote] of fresh) count(peer, [remote]);
+    const coming = dialling.length + fresh.size;
+    return { total: views.length + coming, outbound: outbound.length + coming, bySubnet };
   }
 
   /** What is still missing: any peer, or one of a subnet this node has none of, or nothing. */
