@@ -28,8 +28,6 @@ export type Dialler = Readonly<{
   remember(addresses: readonly string[]): void;
   /** Answers a peer that asks for others. */
   answerExchange(from: PeerKey): Uint8Array;
-  /** Makes one more connection to a connected peer; true when it stands. */
-  dialAnew(peer: PeerKey): Promise<boolean>;
   joined(peer: PeerKey): void;
   refused(peer: PeerKey, refusal: Fault): void;
   tick(): void;
@@ -255,22 +253,6 @@ export function createDialler(options: DiallerOptions): Dialler {
         .filter(({ addresses }) => addresses.length > 0)
         .slice(0, limits.exchangePeers);
       return utf8(JSON.stringify(peers));
-    },
-    async dialAnew(peer) {
-      // libp2p refuses a list of addresses of which some name the peer and some do not.
-      const named = boots.filter((boot) => boot.peer === peer).map(({ address }) => toMultiaddr({ ...address, peer }));
-      const addresses = [...named, ...(book.get(peer)?.addresses ?? [])];
-      if (addresses.length === 0) return false;
-      try {
-        const connection = await host.dial(
-          addresses.map((text) => tools.multiaddr(text)),
-          { force: true },
-        );
-        return connection.remotePeer.toString() === peer;
-      } catch (error) {
-        log('debug', 'dial failed', { address: addresses[0] ?? '', error: String(error).slice(0, 200) });
-        return false;
-      }
     },
     joined(peer) {
       const authority = table.authorityOf(peer);

@@ -63,10 +63,6 @@ export const NET_LIMITS = {
   statusFailures: 3,
   /** Time for a status answer: longer than a busy node's event loop is ever blocked. */
   statusMs: 10_000,
-  /** A status not answered for so long has the peer dialled once more: a link that died is told from a peer that is busy. */
-  probeAfterMs: 2_000,
-  /** What the old connection is given to answer after the new one stands: a busy peer answers it first. */
-  probeGraceMs: 1_000,
   /** A status older than this is asked for again. */
   statusEveryMs: 3_000,
   /** Peers are asked for more addresses this often while below `wantPeers`. */

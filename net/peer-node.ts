@@ -141,7 +141,6 @@ function assemble(
     penaltyOf: penalties.points,
     lied: (peer, reason) => penalise(parts, peer, limits.banScore, reason),
     refused: (peer, refusal) => dialler.refused(peer, refusal),
-    dialAnew: (peer) => dialler.dialAnew(peer),
   });
   const gossip = createGossip({
     ...shared,

@@ -71,8 +71,6 @@ export type PeerTableOptions = Readonly<{
   penaltyOf(peer: PeerKey): number;
   /** A peer contradicted itself. */
   lied(peer: PeerKey, reason: string): void;
-  /** Makes one more connection to a connected peer; true when it stands. */
-  dialAnew(peer: PeerKey): Promise<boolean>;
   /** An introduction failed: the dialler waits longer before it tries again. */
   refused(peer: PeerKey, refusal: Fault): void;
   now(): number;
@@ -297,26 +295,9 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     tell({ kind: 'left', peer, reason });
   }
 
-  /** Ends connections that stay silent although the peer can be reached by a new one: those links are dead. */
-  async function probe(entry: Entry, asked: Readonly<{ isAnswered: boolean }>): Promise<void> {
-    const old = connectionsOf(entry.peer);
-    if (!(await options.dialAnew(entry.peer))) return;
-    await new Promise<void>((resolve) => later(limits.probeGraceMs, resolve));
-    if (asked.isAnswered || entries.get(entry.peer) !== entry) return;
-    log('info', 'connection is dead', { peer: entry.peer });
-    for (const connection of old) connection.abort(new Error('silent'));
-  }
-
   async function refreshOne(entry: Entry): Promise<void> {
     entry.refreshing = true;
-    const asked = { isAnswered: false };
-    const silent = later(limits.probeAfterMs, () => {
-      probe(entry, asked).catch((error: unknown) => log('error', 'probing failed', { error: String(error) }));
-    });
     const result = await exchange(entry.peer);
-    asked.isAnswered = true;
-    clearTimeout(silent);
-    timers.delete(silent);
     entry.refreshing = false;
     if (result.ok || entries.get(entry.peer) !== entry) return;
     entry.failures += 1;
