@@ -8,6 +8,7 @@ import { fromHex, utf8 } from '../base/bytes.ts';
 import { check, present } from '../base/check.ts';
 import { unwrap } from '../base/fault.ts';
 import { sha256 } from '../base/hash.ts';
+import type { HeightReport } from '../node/consensus-options.ts';
 import { loadConfig } from '../node/config.ts';
 import type { EngineThreadData, TrainArgs } from '../node/engine-calls.ts';
 import { type EngineThread, startEngineThread } from '../node/engine-thread.ts';
@@ -21,25 +22,17 @@ import { NOTHING_CARRIED } from '../trainer/moments.ts';
 /** What the parent says: `nice` is that of the audit thread to come, null ends the audits. */
 export type ToNode = Readonly<{ audit: number | null }>;
 
-export type Height = Readonly<{
-  height: number;
-  round: number;
-  intervalMs: number;
-  finalityMs: number | null;
-  synced: boolean;
-}>;
-
 /** What the node says. `state` answers every ToNode, once it holds; figures are of the time since the state before. */
 export type FromNode =
   | Readonly<{ kind: 'ready' }>
-  | Readonly<{ kind: 'height'; value: Height }>
+  | Readonly<{ kind: 'height'; value: HeightReport }>
   | Readonly<{ kind: 'state'; steps: number; loopDelayP99Ms: number; priority: string }>;
 
 const say = (message: FromNode): void => void process.send?.(message);
 
 const quiet: Logger = {
   debug: (event, fields) => {
-    if (event === 'height') say({ kind: 'height', value: fields as unknown as Height });
+    if (event === 'height') say({ kind: 'height', value: fields as unknown as HeightReport });
   },
   info: () => undefined,
   warn: (event, fields) => process.stderr.write(`${event} ${JSON.stringify(fields)}\n`),

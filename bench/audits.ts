@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../node/clock.ts';
+import type { HeightReport } from '../node/consensus-options.ts';
 import { ENGINE_NICE } from '../node/limits.ts';
 import { type Stage, foundSmallNetwork, openStage } from '../test/cluster/harness.ts';
-import type { FromNode, Height, ToNode } from './audits-node.ts';
+import type { FromNode, ToNode } from './audits-node.ts';
 import { round2 } from './timing.ts';
 
 const AUTHORITIES = 4;
@@ -21,7 +22,7 @@ const START_MS = 180_000;
 
 type Node = Readonly<{
   child: ChildProcess;
-  heights: Height[];
+  heights: HeightReport[];
   ready: Promise<void>;
   /** Begins or ends audits; what the phase before came to. */
   change(nice: number | null): Promise<Extract<FromNode, { kind: 'state' }>>;
@@ -36,7 +37,7 @@ function startAuthority(stage: Stage, name: string, configFile: string): Node {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     detached: true,
   });
-  const heights: Height[] = [];
+  const heights: HeightReport[] = [];
   const waiting: ((state: Extract<FromNode, { kind: 'state' }>) => void)[] = [];
   const ready = new Promise<void>((resolve, reject) => {
     child.on('message', (message: FromNode) => {
@@ -64,7 +65,7 @@ function percentile(values: readonly number[], share: number): number {
   return round2(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN);
 }
 
-type Phase = { heights: Height[]; steps: number; seconds: number; loopDelaysMs: number[] };
+type Phase = { heights: HeightReport[]; steps: number; seconds: number; loopDelaysMs: number[] };
 const phase = (): Phase => ({ heights: [], steps: 0, seconds: 0, loopDelaysMs: [] });
 
 function report(what: string, { heights, steps, seconds, loopDelaysMs }: Phase) {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { present } from '../base/check.ts';
 import { systemClock } from '../node/clock.ts';
+import type { HeightReport } from '../node/consensus-options.ts';
 import type { FoundedNode } from '../node/founding.ts';
 import {
   type Stage,
@@ -24,21 +25,13 @@ import { round2 } from './timing.ts';
 const AUTHORITIES = 4;
 const POLL_MS = 20;
 
-type Height = Readonly<{
-  height: number;
-  round: number;
-  intervalMs: number;
-  finalityMs: number | null;
-  synced: boolean;
-}>;
-
 /** Where each node's log ends now, so that a phase can be read by itself. */
 function marks(stage: Stage, nodes: readonly FoundedNode[]): number[] {
   return nodes.map(({ name }) => statSync(join(stage.directory, `${name}.log`)).size);
 }
 
 /** Heights that nodes decided themselves since the marks. */
-function heightsSince(stage: Stage, nodes: readonly FoundedNode[], from: readonly number[]): Height[] {
+function heightsSince(stage: Stage, nodes: readonly FoundedNode[], from: readonly number[]): HeightReport[] {
   return nodes.flatMap(({ name }, index) => {
     const path = join(stage.directory, `${name}.log`);
     const start = present(from[index], 'mark');
@@ -48,7 +41,9 @@ function heightsSince(stage: Stage, nodes: readonly FoundedNode[], from: readonl
     closeSync(file);
     const lines = bytes.toString('utf8').split('\n');
     // The first and the last line may be cut.
-    return lines.slice(1, -1).flatMap((line) => (line.includes('"msg":"height"') ? [JSON.parse(line) as Height] : []));
+    return lines
+      .slice(1, -1)
+      .flatMap((line) => (line.includes('"msg":"height"') ? [JSON.parse(line) as HeightReport] : []));
   });
 }
 
@@ -58,7 +53,7 @@ function percentile(values: readonly number[], share: number): number {
 }
 
 /** Decides blocks undisturbed for so long; what the nodes logged. */
-async function observe(stage: Stage, nodes: readonly FoundedNode[], seconds: number): Promise<Height[]> {
+async function observe(stage: Stage, nodes: readonly FoundedNode[], seconds: number): Promise<HeightReport[]> {
   const from = marks(stage, nodes);
   await systemClock.sleep(seconds * 1_000);
   return heightsSince(stage, nodes, from).filter(({ synced }) => !synced);
@@ -97,7 +92,7 @@ async function healTime(mesh: Mesh, nodes: readonly FoundedNode[], seconds: numb
 }
 
 /** Starts the trainers and watches intervals while every round of theirs is audited by all four. */
-async function withAudits(stage: Stage, nodes: readonly FoundedNode[], seconds: number): Promise<Height[]> {
+async function withAudits(stage: Stage, nodes: readonly FoundedNode[], seconds: number): Promise<HeightReport[]> {
   const authorities = nodes.filter(({ isAuthority }) => isAuthority);
   for (const node of nodes) if (!node.isAuthority) startProcess(stage, node, ['--training']);
   const first = present(authorities[0], 'authority');
@@ -108,7 +103,7 @@ async function withAudits(stage: Stage, nodes: readonly FoundedNode[], seconds: 
   return heights;
 }
 
-function report(what: string, heights: readonly Height[]): Readonly<{ final: number[]; intervals: number[] }> {
+function report(what: string, heights: readonly HeightReport[]): Readonly<{ final: number[]; intervals: number[] }> {
   const final = heights.flatMap(({ finalityMs }) => finalityMs ?? []);
   const intervals = heights.map(({ intervalMs }) => intervalMs);
   const late = heights.filter(({ round }) => round > 0).length;
