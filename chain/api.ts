@@ -400,8 +400,8 @@ export type Chain = Readonly<{
   /** Base fee of the block after the head. */
   nextBaseFee(): bigint;
   buildBlock(request: BuildRequest): Promise<Result<Candidate>>;
-  /** Decodes, checks every field and executes; the Fault names the field. The block must stand on the head. */
-  validateBlock(wire: Uint8Array, check?: BlockCheck): Promise<Result<Candidate>>;
+  /** Checks every field and executes; the Fault names the field. The block stands on the head; `senders`: those known. */
+  validateBlock(wire: Uint8Array, check?: BlockCheck, senders?: readonly Address[]): Promise<Result<Candidate>>;
   /** A candidate of the next height that was built or validated, by block hash. */
   candidate(hash: Hash): Candidate | null;
   /** One synced batch, head last; then the pool is revalidated and listeners hear of it. Throws on any write error. A held

@@ -2,11 +2,10 @@
 // prague `process_transaction`). Messages with code run in the library's EVM; a transfer to an account without code runs
 // none. Whatever is out of the ordinary or not valid is left to the library, whose words refusals carry.
 
-import type { Block } from '@ethereumjs/block';
 import { equal } from '../base/bytes.ts';
 import { type AccountRecord, EMPTY_ACCOUNT, EMPTY_CODE_HASH, isEmptyAccount } from './account.ts';
 import type { Address, RawLog, Transaction } from './api.ts';
-import { evmAddress, type ExecutionHeader, type Machine, rawLogs } from './evm.ts';
+import { evmAddress, type ExecutionHeader, type ExecutionPlace, type Machine, rawLogs } from './evm.ts';
 import { floorGas, intrinsicGas } from './gas.ts';
 import { REFUND_QUOTIENT } from './limits.ts';
 import { effectiveGasPrice } from './transaction.ts';
@@ -48,7 +47,7 @@ function ready(machine: Machine, header: ExecutionHeader, tx: Transaction): Read
 /** Runs a valid, ordinary transaction; null leaves it, untouched, to the library. */
 export function applyTransaction(
   machine: Machine,
-  block: Block,
+  place: ExecutionPlace,
   header: ExecutionHeader,
   tx: Transaction,
 ): Applied | null | Promise<Applied> {
@@ -56,7 +55,7 @@ export function applyTransaction(
   if (parts === null) return null;
   if (machine.evm.precompiles.has(parts.to.slice(2))) return null;
   if (parts.recipient !== null && !equal(parts.recipient.codeHash, EMPTY_CODE_HASH)) {
-    return callContract(machine, block, header, tx, parts);
+    return callContract(machine, place, header, tx, parts);
   }
   return transfer(machine, header, tx, parts);
 }
@@ -84,7 +83,7 @@ function credit(machine: Machine, address: Address, amount: bigint): void {
 
 async function callContract(
   machine: Machine,
-  block: Block,
+  place: ExecutionPlace,
   header: ExecutionHeader,
   tx: Transaction,
   parts: Ready,
@@ -97,7 +96,7 @@ async function callContract(
     warm(machine, header, tx, parts.to);
     journal.setAccount(tx.from, { ...sender, nonce: sender.nonce + 1n, balance: sender.balance - tx.gas * price });
     const { execResult } = await evm.runCall({
-      block,
+      block: place,
       gasPrice: price,
       caller: evmAddress(tx.from),
       gasLimit: tx.gas - owed,

@@ -6,7 +6,7 @@ import type { Address, BlockRecord, Hash, Header, Transaction, Withdrawal } from
 import type { ChainLimits } from './limits.ts';
 import { headerFromItems, headerHash, headerItems } from './header.ts';
 import { keccakHex } from './keccak.ts';
-import { decodeRlp, encodeRlp, type Item, ListReader, listHeader, minimal } from './rlp.ts';
+import { decodeFirst, decodeRlp, encodedLength, encodeRlp, type Item, ListReader, listHeader, minimal } from './rlp.ts';
 import { BLOB_TYPE, decodeTransaction } from './transaction.ts';
 
 export type BlockBounds = Pick<
@@ -61,7 +61,7 @@ export function blockRecord(parts: Omit<BlockRecord, 'hash' | 'size'>): BlockRec
   return { ...parts, hash: headerHash(parts.header), size: executionBlockRlp(parts).length };
 }
 
-/** Header and hash of wire bytes, without looking at the transactions. Faults name the field. */
+/** Header and hash of wire bytes, without looking at what comes behind it. Faults name the field. */
 export function decodeHeader(
   wire: Uint8Array,
   bounds: Pick<BlockBounds, 'blockBytes'>,
@@ -69,12 +69,11 @@ export function decodeHeader(
   if (wire.length > bounds.blockBytes) {
     return fault('blockTooLarge', `block: ${wire.length} bytes, limit ${bounds.blockBytes}`, { bytes: wire.length });
   }
-  const items = decodeRlp(wire);
-  if (!Array.isArray(items) || items.length !== 5) return fault('badBlock', 'block: not one canonical RLP list of 5');
-  const item = items[0];
-  if (!Array.isArray(item)) return fault('badBlock', 'block.header: not a list');
-  const header = headerFromItems(item);
-  return header.ok ? success({ hash: keccakHex(encodeRlp(item)), header: header.value }) : header;
+  const first = decodeFirst(wire);
+  if (first === null) return fault('badBlock', 'block: not one canonical RLP list');
+  if (!Array.isArray(first.item)) return fault('badBlock', 'block.header: not a list');
+  const header = headerFromItems(first.item);
+  return header.ok ? success({ hash: keccakHex(first.raw), header: header.value }) : header;
 }
 
 /** What spares decoding or signature recovery: senders by index, or transactions by hash (the pool's). */
@@ -104,15 +103,16 @@ export function decodeBlock(wire: Uint8Array, bounds: BlockBounds, known: Known 
   if (!(proof instanceof Uint8Array) || proof.length > bounds.vrfProofBytes) {
     return fault('badBlock', `block.vrfProof: not bytes of at most ${bounds.vrfProofBytes}`);
   }
-  return success(
-    blockRecord({
-      header: header.value,
-      transactions: transactions.value,
-      withdrawals: withdrawals.value,
-      parentCertificate: certificate,
-      vrfProof: proof,
-    }),
-  );
+  return success({
+    header: header.value,
+    transactions: transactions.value,
+    withdrawals: withdrawals.value,
+    parentCertificate: certificate,
+    vrfProof: proof,
+    // The form is canonical: what was read is what encoding the parts again would give.
+    hash: keccakHex(encodeRlp(headerItem)),
+    size: encodedLength([headerItem, transactionItems, [], withdrawalItems]),
+  });
 }
 
 function decodeTransactions(items: readonly Item[], bounds: BlockBounds, known: Known): Result<Transaction[]> {

@@ -13,7 +13,7 @@ import type {
   TraceListener,
 } from './api.ts';
 import type { ChainLimits } from './limits.ts';
-import { executionBlock, type Machine, rawLogs, runTransaction, typedTransaction } from './evm.ts';
+import { executionPlace, type ExecutionPlace, type Machine, rawLogs, runTransaction, typedTransaction } from './evm.ts';
 import { begin, type Contents } from './execute.ts';
 import { CALLS_WAITING } from './limits.ts';
 import { listen, type Place, type Ran, runMessage, showingStates, ZERO_ADDRESS } from './message.ts';
@@ -177,7 +177,7 @@ export async function retrace(
   index: number,
   trace: TraceListener,
 ): Promise<Result<CallOutcome>> {
-  const place = executionBlock(machine.common, block.header);
+  const place = executionPlace(machine.common, block.header);
   const begun = await begin(machine, source, contents, place);
   if (!begun.ok) return begun;
   return replay(machine, place, block, index, trace);
@@ -186,7 +186,7 @@ export async function retrace(
 /** Runs the first transactions of a block whose state is prepared, the one at `index` under the listener. */
 export async function replay(
   machine: Machine,
-  place: ReturnType<typeof executionBlock>,
+  place: ExecutionPlace,
   block: Pick<BlockRecord, 'transactions'>,
   index: number,
   trace: TraceListener,
@@ -201,7 +201,7 @@ export async function replay(
 
 async function traced(
   machine: Machine,
-  place: ReturnType<typeof executionBlock>,
+  place: ExecutionPlace,
   block: Pick<BlockRecord, 'transactions'>,
   index: number,
   gasUsed: bigint,

@@ -57,6 +57,8 @@ type Core = {
   readonly ledger: Ledger;
   readonly pool: OwnedPool;
   readonly queue: Queue;
+  /** Writes that blocks wait for, and what is told after them, in order. */
+  readonly notes: Queue;
   readonly machines: Lender<Machine>;
   readonly machine: Machine;
   readonly hashes: Map<number, Hash>;
@@ -168,6 +170,7 @@ async function createCore(
     head,
     ledger: new Ledger(store, limits, () => core.head.header.number),
     queue: createQueue(),
+    notes: createQueue(),
     machine: await make(BLOCK_TURNS),
     machines: createLender(CALL_EXECUTORS, () => make()),
     candidates: new Map(),
@@ -265,12 +268,11 @@ async function commit(core: Core, candidate: Candidate, certificate: Uint8Array,
   core.ledger.remember(block, candidate.receipts);
   core.pool.revalidate(block.transactions);
   core.unheard.push({ block, receipts: candidate.receipts, systemLogs: candidate.systemLogs, certificate });
-  if (!isHeld) await tell(core);
+  if (!isHeld) await core.notes.run(() => tell(core, core.unheard.splice(0)));
 }
 
 /** After a write: the height is noted beside the database, and listeners hear of the blocks. */
-async function tell(core: Core): Promise<void> {
-  const events = core.unheard.splice(0);
+async function tell(core: Core, events: readonly HeadEvent[]): Promise<void> {
   const last = events.at(-1);
   if (last === undefined) return;
   await core.heightMark.record(last.block.header.number).catch((error: unknown) => {
@@ -279,9 +281,13 @@ async function tell(core: Core): Promise<void> {
   for (const event of events) for (const listener of core.listeners) listener(event);
 }
 
-async function settle(core: Core): Promise<void> {
-  await core.store.write([]);
-  await tell(core);
+/** Beside the execution queue: blocks may be executed, and held, while those before them are written. */
+function settle(core: Core): Promise<void> {
+  return core.notes.run(async () => {
+    const events = core.unheard.splice(0);
+    await core.store.write([]);
+    await tell(core, events);
+  });
 }
 
 function reads(
@@ -359,9 +365,9 @@ function dropInvalid(core: Core, candidate: Candidate): void {
 function writes(
   core: Core,
 ): Pick<Chain, 'nextBaseFee' | 'buildBlock' | 'validateBlock' | 'candidate' | 'commit' | 'settle' | 'importBlock'> {
-  const judge = async (wire: Uint8Array, test?: Parameters<Chain['validateBlock']>[1]): Promise<Result<Candidate>> => {
+  const judge: Chain['validateBlock'] = async (wire, test, senders) => {
     const ready = usable(core);
-    return ready.ok ? keep(core, await validate(workshop(core), parentOf(core), wire, test)) : ready;
+    return ready.ok ? keep(core, await validate(workshop(core), parentOf(core), wire, test, senders)) : ready;
   };
   return {
     nextBaseFee: () => nextBaseFee(core.head.header),
@@ -373,7 +379,7 @@ function writes(
         if (built.ok) dropInvalid(core, built.value);
         return keep(core, built);
       }),
-    validateBlock: (wire, test) => core.queue.run(() => judge(wire, test)),
+    validateBlock: (wire, test, senders) => core.queue.run(() => judge(wire, test, senders)),
     candidate: (hash) => core.candidates.get(hash) ?? null,
     commit: (candidate, certificate, options) =>
       core.queue.run(async () => {
@@ -381,7 +387,7 @@ function writes(
           options?.isHeld === true && core.store.heldBytes < HELD_BYTES && core.unheard.length < HELD_BLOCKS;
         await commit(core, candidate, certificate, isHeld);
       }),
-    settle: () => core.queue.run(() => settle(core)),
+    settle: () => settle(core),
     importBlock: (wire, certificate, test) =>
       core.queue.run(async () => {
         const candidate = await judge(wire, test);

@@ -139,6 +139,33 @@ export function executionBlock(common: Common, header: ExecutionHeader): Block {
   );
 }
 
+type EvmBlock = NonNullable<Parameters<EVM['runCall']>[0]['block']>;
+
+/** What code sees of the block it runs in. The library's whole block object costs more than an empty block's execution, so it
+ * is made when the library's frame of a transaction asks for it. */
+export type ExecutionPlace = EvmBlock & Readonly<{ whole(): Block }>;
+
+export function executionPlace(common: Common, header: ExecutionHeader): ExecutionPlace {
+  let block: Block | null = null;
+  const whole = (): Block => {
+    block ??= executionBlock(common, header);
+    return block;
+  };
+  return {
+    header: {
+      number: BigInt(header.number),
+      coinbase: evmAddress(header.coinbase),
+      timestamp: BigInt(header.timestamp),
+      difficulty: 0n,
+      prevRandao: fromHex(header.mixHash),
+      gasLimit: header.gasLimit,
+      baseFeePerGas: header.baseFeePerGas,
+      getBlobGasPrice: () => whole().header.getBlobGasPrice(),
+    },
+    whole,
+  };
+}
+
 export function evmAddress(address: Address): EvmAddress {
   return new EvmAddress(fromHex(address));
 }
@@ -160,11 +187,11 @@ export function typedTransaction(common: Common, transaction: Transaction): Type
 /** Runs one transaction. Throws when it is not valid in this place; state is then as before. */
 export function runTransaction(
   machine: Machine,
-  block: Block,
+  place: ExecutionPlace,
   tx: TypedTransaction,
   blockGasUsed: bigint,
 ): Promise<RunTxResult> {
-  return runTx(machine.vm, { block, tx, blockGasUsed, skipHardForkValidation: true });
+  return runTx(machine.vm, { block: place.whole(), tx, blockGasUsed, skipHardForkValidation: true });
 }
 
 type LibraryLog = readonly [address: Uint8Array, topics: readonly Uint8Array[], data: Uint8Array];

@@ -1,7 +1,6 @@
 // Owns the execution of a block's contents on the parent's state: system writes and calls, transactions, withdrawals.
 // It judges no header and writes nothing to disk.
 
-import type { Block } from '@ethereumjs/block';
 import { fromHex, u256be, utf8, toHex } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import { ONE_GWEI } from '../base/units.ts';
@@ -10,8 +9,9 @@ import { applyTransaction } from './apply.ts';
 import type { Address, RawLog, SystemCall, Transaction, Withdrawal } from './api.ts';
 import {
   evmAddress,
-  executionBlock,
+  executionPlace,
   type ExecutionHeader,
+  type ExecutionPlace,
   type Machine,
   rawLogs,
   runTransaction,
@@ -52,8 +52,8 @@ export async function execute(
   transactions: readonly Transaction[],
   room: Room | null,
 ): Promise<Result<Execution>> {
-  const block = executionBlock(machine.common, contents.header);
-  const begun = await begin(machine, source, contents, block);
+  const place = executionPlace(machine.common, contents.header);
+  const begun = await begin(machine, source, contents, place);
   if (!begun.ok) return begun;
   const included: Transaction[] = [];
   const outcomes: Outcome[] = [];
@@ -63,7 +63,7 @@ export async function execute(
   for (const [index, transaction] of transactions.entries()) {
     if (room?.expired(included.length) === true) break;
     const refusal = fits(transaction, contents.header.gasLimit - gasUsed, room === null ? null : room.bytes - bytes);
-    const outcome = refusal ?? (await runOne(machine, block, contents.header, transaction, gasUsed));
+    const outcome = refusal ?? (await runOne(machine, place, contents.header, transaction, gasUsed));
     if (!outcome.ok) {
       if (room === null) return fault(outcome.code, `block.transactions[${index}]: ${outcome.message}`, { index });
       left.push({ hash: transaction.hash, fault: outcome });
@@ -84,7 +84,7 @@ export async function begin(
   machine: Machine,
   source: StateSource,
   contents: Contents,
-  block: Block,
+  place: ExecutionPlace,
 ): Promise<Result<readonly RawLog[]>> {
   const { journal } = machine;
   journal.reset(source);
@@ -93,7 +93,7 @@ export async function begin(
   await writeParentHash(journal, header.number, fromHex(header.parentHash));
   const logs: RawLog[] = [];
   for (const call of contents.calls) {
-    const done = await systemCall(machine, block, call);
+    const done = await systemCall(machine, place, call);
     if (!done.ok) return done;
     logs.push(...done.value);
   }
@@ -109,7 +109,7 @@ function fits(transaction: Transaction, gasLeft: bigint, bytesLeft: number | nul
 
 async function runOne(
   machine: Machine,
-  block: Block,
+  place: ExecutionPlace,
   header: ExecutionHeader,
   transaction: Transaction,
   blockGasUsed: bigint,
@@ -117,10 +117,10 @@ async function runOne(
   const failure = machine.failure?.() ?? null;
   if (failure !== null) throw failure;
   try {
-    const pending = applyTransaction(machine, block, header, transaction);
+    const pending = applyTransaction(machine, place, header, transaction);
     const applied = pending instanceof Promise ? await pending : pending;
     if (applied !== null) return success({ ...applied, contractAddress: null });
-    const result = await runTransaction(machine, block, typedTransaction(machine.common, transaction), blockGasUsed);
+    const result = await runTransaction(machine, place, typedTransaction(machine.common, transaction), blockGasUsed);
     return success({
       status: result.execResult.exceptionError === undefined ? 1 : 0,
       gasUsed: result.totalGasSpent,
@@ -156,7 +156,11 @@ export async function writeParentHash(journal: StateJournal, number: number, par
   journal.setSlot(HISTORY_STORAGE, toHex(u256be(BigInt(number - 1) % 8_191n)), parentHash);
 }
 
-async function systemCall(machine: Machine, block: Block, call: SystemCall): Promise<Result<readonly RawLog[]>> {
+async function systemCall(
+  machine: Machine,
+  place: ExecutionPlace,
+  call: SystemCall,
+): Promise<Result<readonly RawLog[]>> {
   const { evm, journal } = machine;
   if ((await journal.account(call.to)) === null) return success([]);
   const caller = await journal.account(SYSTEM_CALLER);
@@ -165,7 +169,7 @@ async function systemCall(machine: Machine, block: Block, call: SystemCall): Pro
     to: evmAddress(call.to),
     data: call.data,
     gasLimit: SYSTEM_CALL_GAS,
-    block,
+    block: place,
     skipNonceIncrement: true,
   });
   // The caller is no account: a call leaves no trace of it (EIP-4788).

@@ -5,6 +5,7 @@ import { check, present } from '../base/check.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import { ONE_GWEI } from '../base/units.ts';
 import type {
+  Address,
   BlockCheck,
   BlockRecord,
   BuildRequest,
@@ -211,8 +212,10 @@ export async function validate(
   parent: Parent,
   wire: Uint8Array,
   judge?: BlockCheck,
+  senders?: readonly Address[],
 ): Promise<Result<Candidate>> {
-  const decoded = decodeBlock(wire, shop.limits, { transaction: shop.pooled });
+  const known = senders === undefined ? {} : { senders };
+  const decoded = decodeBlock(wire, shop.limits, { transaction: shop.pooled, ...known });
   if (!decoded.ok) return decoded;
   const block = decoded.value;
   const wrong = wrongHeader(block, parent) ?? (await judge?.(block, parent.block.header)) ?? null;

@@ -47,15 +47,34 @@ function fromHexPrefix(bytes: Uint8Array): { key: Uint8Array; leaf: boolean } {
   return { key: all.slice((flags & 1) === 1 ? 1 : 2), leaf: (flags & 2) === 2 };
 }
 
-const NO_CHILD = Uint8Array.of(0x80);
+/** RLP of the empty string. */
+const NO_CHILD = 0x80;
 
 /** RLP of a node whose children have their references. */
 export function encodeNode(node: Leaf | Extension | Branch): Uint8Array {
   if (node.kind === 'leaf') return encodeRlp([hexPrefix(node.key, true), node.value]);
   if (node.kind === 'extension') return wrap([encodeRlp(hexPrefix(node.key, false)), present(node.child.ref, 'ref')]);
-  const parts = node.children.map((child) => (child === null ? NO_CHILD : present(child.ref, 'ref')));
-  parts.push(NO_CHILD);
-  return wrap(parts);
+  return encodeBranch(node.children);
+}
+
+/** The node a state hashes most: sixteen references and no value. */
+function encodeBranch(children: readonly (Node | null)[]): Uint8Array {
+  let length = 1;
+  for (const child of children) length += child === null ? 1 : present(child.ref, 'ref').length;
+  const header = listHeader(length);
+  const out = new Uint8Array(header.length + length);
+  out.set(header);
+  let at = header.length;
+  for (const child of children) {
+    if (child === null) out[at++] = NO_CHILD;
+    else {
+      const ref = present(child.ref, 'ref');
+      out.set(ref, at);
+      at += ref.length;
+    }
+  }
+  out[at] = NO_CHILD;
+  return out;
 }
 
 function wrap(parts: readonly Uint8Array[]): Uint8Array {

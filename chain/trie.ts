@@ -1,7 +1,7 @@
 // Owns Merkle Patricia tries kept by path: insert, delete, prove, and one hashing pass that names what changed on disk.
 // Nodes are persistent: a changed path is copied, so any number of candidate blocks stand on one parent.
 
-import { concat, equal, type Hex, toHex } from '../base/bytes.ts';
+import { equal, type Hex, toHex } from '../base/bytes.ts';
 import { check, present } from '../base/check.ts';
 import { keccak256 } from './keccak.ts';
 import { decodeRlp, encodeRlp, minimal } from './rlp.ts';
@@ -25,14 +25,17 @@ export type LoadNode = (path: Uint8Array) => Uint8Array | null;
 /** Disk changes of a trie: by path (one character a nibble), RLP to put or null to delete. */
 export type TrieWrites = ReadonlyMap<string, Uint8Array | null>;
 
-const NO_PATH = new Uint8Array(0);
+/** Id of the path of one nibble. */
+const STEPS: readonly string[] = Array.from({ length: 16 }, (_, nibble) => String.fromCharCode(nibble));
 
 function pathId(path: Uint8Array): string {
   return String.fromCharCode(...path);
 }
 
 export function pathBytes(id: string): Uint8Array {
-  return Uint8Array.from(id, (character) => character.charCodeAt(0));
+  const out = new Uint8Array(id.length);
+  for (let i = 0; i < out.length; i++) out[i] = id.charCodeAt(i);
+  return out;
 }
 
 function rootStub(root: Uint8Array): Node | null {
@@ -113,7 +116,7 @@ export class Trie {
     }
     if (this.#root.kind === 'stub') return { root: this.#root.ref.subarray(1), writes };
     if (this.#root.ref !== null) return { root: rootHash(this.#root), writes };
-    sealNode(this.#root, NO_PATH, writes);
+    sealNode(this.#root, '', writes);
     return { root: rootHash(this.#root), writes };
   }
 
@@ -201,23 +204,19 @@ function commonLength(key: Uint8Array, path: Uint8Array, at: number): number {
   return i;
 }
 
-function sealNode(node: Node, path: Uint8Array, writes: Map<string, Uint8Array | null>): void {
+function sealNode(node: Node, id: string, writes: Map<string, Uint8Array | null>): void {
   if (node.kind === 'stub' || node.ref !== null) return;
   if (node.kind === 'branch') {
     for (let i = 0; i < 16; i++) {
       const child = node.children[i];
       if (child == null || child.ref !== null) continue;
-      const below = new Uint8Array(path.length + 1);
-      below.set(path);
-      below[path.length] = i;
-      sealNode(child, below, writes);
+      sealNode(child, id + (STEPS[i] as string), writes);
     }
-  } else if (node.kind === 'extension') sealNode(node.child, concat(path, node.key), writes);
+  } else if (node.kind === 'extension') sealNode(node.child, id + pathId(node.key), writes);
   const rlp = encodeNode(node);
   node.ref = referenceOf(rlp);
-  const id = pathId(path);
   // The root is stored whatever its size; another short node lives inside its parent, so its own row must go.
-  writes.set(id, rlp.length >= 32 || path.length === 0 ? rlp : null);
+  writes.set(id, rlp.length >= 32 || id === '' ? rlp : null);
 }
 
 function rootHash(root: Leaf | Extension | Branch): Uint8Array {

@@ -73,8 +73,22 @@ export type Expected = Readonly<{
   blockHash?: Hex;
 }>;
 
-/** Checks a certificate on its own: the height, a quorum, and every single signature. */
-export function verifyCertificate(certificate: Certificate, expected: Expected): Result<null> {
+/** Who signed each signature, in order, as `type` votes for the certificate's block; null where one belongs to no key. */
+export function recoverSigners(certificate: Certificate, type: VoteType, domain: SigningDomain): (Hex | null)[] {
+  const { height, round, blockHash } = certificate;
+  const digest = ballotDigest(domain, { type, height, round, value: blockHash });
+  return certificate.signatures.map((signature) => recoverSigner(digest, signature));
+}
+
+/**
+ * Checks a certificate on its own: the height, a quorum, and every single signature. `recovered` is what `recoverSigners`
+ * has given for this very certificate, where that is known.
+ */
+export function verifyCertificate(
+  certificate: Certificate,
+  expected: Expected,
+  recovered?: readonly (Hex | null)[],
+): Result<null> {
   const { domain, validators, type } = expected;
   if (certificate.height !== expected.height)
     return malformed(`for height ${certificate.height}, not ${expected.height}`);
@@ -89,11 +103,9 @@ export function verifyCertificate(certificate: Certificate, expected: Expected):
       total: validators.total,
     });
   }
-  const { height, round, blockHash } = certificate;
-  const digest = ballotDigest(domain, { type, height, round, value: blockHash });
+  const signers = recovered ?? recoverSigners(certificate, type, domain);
   for (const [i, index] of certificate.signers.entries()) {
-    const signature = present(certificate.signatures[i], 'signature');
-    if (recoverSigner(digest, signature) !== validators.addresses[index]) {
+    if (signers[i] !== validators.addresses[index]) {
       return fault('certificate/signature', `certificate: signature of authority ${index} does not verify`, { index });
     }
   }

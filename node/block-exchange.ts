@@ -5,6 +5,7 @@ import { concat, u32be, u64be } from '../base/bytes.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import type { Chain } from '../chain/api.ts';
 import type { PeerKey, PeerNode, ProtocolLimits } from '../net/api.ts';
+import type { CertifiedBlock } from './consensus-options.ts';
 import { SYNC_BLOCKS, SYNC_BYTES } from './limits.ts';
 
 const PROTOCOL = 'blocks';
@@ -18,9 +19,6 @@ const LIMITS: ProtocolLimits = {
   concurrentPerPeer: 2,
   timeoutMs: REQUEST_MS,
 };
-
-/** A block in wire form with the certificate that finalised it. */
-export type CertifiedBlock = Readonly<{ wire: Uint8Array; certificate: Uint8Array }>;
 
 /** Request: first height u64, count u32. Answer: for each block, u32 length and bytes of block and of certificate. */
 export function serveBlocks(peerNode: PeerNode, chain: Chain): void {

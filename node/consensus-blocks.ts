@@ -6,6 +6,7 @@ import { type Fault, type Result, fault, success } from '../base/fault.ts';
 import type { BlockRecord, Chain, Header } from '../chain/api.ts';
 import { decodeHeader } from '../chain/block-codec.ts';
 import { decodeCertificate, verifyCertificate } from '../consensus/certificate.ts';
+import type { Findings } from '../consensus/findings.ts';
 import { proveBeacon, verifyBeacon } from '../consensus/mix.ts';
 import { validatorSet, validatorSetHash } from '../consensus/validator-set.ts';
 import type { AuthoritySets } from './authority-sets.ts';
@@ -32,19 +33,26 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
   /** Certificate the head was committed with, which was verified then; most children carry the same bytes. */
   let known: Readonly<{ height: number; certificate: Uint8Array }> | null = null;
 
-  async function checkBlock(block: BlockRecord, parent: Header): Promise<Fault | null> {
-    const { header, vrfProof, parentCertificate } = block;
+  /** The mix a block's proof leads to: as it was found for this parent and key, or worked out here. */
+  function mixAfter(block: BlockRecord, parent: Header, publicKey: Hex, found: Findings['beacon']): Uint8Array | null {
+    if (found !== null && found.parentMix === parent.mixHash && found.publicKey === publicKey) {
+      return found.mix === null ? null : fromHex(found.mix);
+    }
+    const { header, vrfProof } = block;
+    return verifyBeacon(chain.chainId, header.number, fromHex(parent.mixHash), fromHex(publicKey), vrfProof);
+  }
+
+  async function checkBlock(
+    block: BlockRecord,
+    parent: Header,
+    found: Findings['beacon'] = null,
+  ): Promise<Fault | null> {
+    const { header, parentCertificate } = block;
     const set = await sets.at(header.number);
     const member = set.members.find(({ address }) => address === header.coinbase);
     if (member === undefined)
       return refuse('coinbase', `${header.coinbase} is no authority of height ${header.number}`);
-    const mix = verifyBeacon(
-      chain.chainId,
-      header.number,
-      fromHex(parent.mixHash),
-      fromHex(member.publicKey),
-      vrfProof,
-    );
+    const mix = mixAfter(block, parent, member.publicKey, found);
     if (mix === null) return refuse('vrfProof', "not the author's proof over the parent's mix");
     if (!equal(mix, fromHex(header.mixHash))) return refuse('mixHash', 'not the mix the proof leads to');
     const nextSet = validatorSetHash(await sets.addresses(header.number + 1));
@@ -112,11 +120,11 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
       return success({ wire: candidate.value.wire, hash: candidate.value.hash });
     },
     async validate(wire) {
-      const candidate = await chain.validateBlock(wire, checkBlock);
+      const candidate = await chain.validateBlock(wire, (block, header) => checkBlock(block, header));
       return candidate.ok ? success(null) : candidate;
     },
-    async commit({ wire, hash }, certificate, isHeld = false) {
-      const candidate: Result<NonNullable<ReturnType<Chain['candidate']>>> = await candidateOf(wire, hash);
+    async commit({ wire, hash, findings }, certificate, isHeld = false) {
+      const candidate: Result<NonNullable<ReturnType<Chain['candidate']>>> = await candidateOf(wire, hash, findings);
       if (!candidate.ok) return candidate;
       const height = candidate.value.block.header.number;
       const decided = await sets.addresses(height);
@@ -132,8 +140,11 @@ export function createConsensusBlocks(options: ConsensusBlocksOptions): Consensu
   async function candidateOf(
     wire: Uint8Array,
     hash: Hex,
+    findings: Findings | undefined,
   ): Promise<Result<NonNullable<ReturnType<Chain['candidate']>>>> {
     const known = chain.candidate(hash);
-    return known === null ? chain.validateBlock(wire, checkBlock) : success(known);
+    if (known !== null) return success(known);
+    const judge = (block: BlockRecord, parent: Header) => checkBlock(block, parent, findings?.beacon);
+    return chain.validateBlock(wire, judge, findings?.senders);
   }
 }

@@ -108,18 +108,52 @@ export async function judgeCertified(
   if (!decoded.ok) return decoded;
   const validators = validatorSet(await authorities(height));
   const expected = { domain, validators, type: 'precommit', height, blockHash: hash } as const;
-  const verified = verifyCertificate(decoded.value, expected);
+  const verified = verifyCertificate(decoded.value, expected, block.findings?.signers);
   return verified.ok ? success({ identity: identity.value, certificate: decoded.value }) : verified;
 }
 
 /** Blocks of a run between two turns for everything else. */
 const RUN_TURN = 16;
+/** Runs taken in one after the other before the height in progress is looked at again. */
+const RUNS_TOGETHER = 16;
+
+export type CertifiedRun = Readonly<{ peer: string; from: number; blocks: readonly CertifiedBlock[] }>;
+
+export type RunsTaker = Readonly<{
+  blocks: Pick<ConsensusBlocks, 'head' | 'settle'>;
+  /** Hears of each run before its first block. */
+  begin(run: CertifiedRun): void;
+  take(block: CertifiedBlock): Promise<Result<null>>;
+  /** A run that has come meanwhile, or null. */
+  next(): CertifiedRun | null;
+  punish(peer: string, reason: string): void;
+  isStopped(): boolean;
+}>;
+
+/** Takes a run and those that follow it, until one is refused. Each is written as one, while the next is executed; all that
+ * was taken is on the disk at the end. A run that does not follow what is here is passed over. */
+export async function takeRuns(given: CertifiedRun, taker: RunsTaker): Promise<void> {
+  const { blocks } = taker;
+  let written: Promise<void> = Promise.resolve();
+  let run: CertifiedRun | null = given;
+  for (let runs = 0; run !== null && run.from <= blocks.head().height + 1; runs++) {
+    taker.begin(run);
+    const refused = await takeRun(run.blocks, taker);
+    if (refused !== null) taker.punish(run.peer, refused);
+    await written;
+    if (taker.isStopped()) return;
+    written = blocks.settle();
+    // Awaited in the next turn or at the end; until then a failure is nobody's.
+    written.catch(() => undefined);
+    run = refused === null && runs < RUNS_TOGETHER ? taker.next() : null;
+  }
+  await written;
+}
 
 /** Takes blocks in order until one is refused; why it was, or null. Known ones are passed over. */
-export async function takeRun(
+async function takeRun(
   blocks: readonly CertifiedBlock[],
-  take: (block: CertifiedBlock) => Promise<Result<null>>,
-  isStopped: () => boolean,
+  { take, isStopped }: Pick<RunsTaker, 'take' | 'isStopped'>,
 ): Promise<string | null> {
   for (const [index, block] of blocks.entries()) {
     if (index % RUN_TURN === 0) await new Promise((resolve) => setImmediate(resolve));

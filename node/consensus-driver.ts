@@ -17,11 +17,11 @@ import { type SigningDomain, ballotDigest, offerDigest } from '../consensus/sign
 import { type HeightState, heightState, isKnown, missingDecision, step } from '../consensus/step.ts';
 import { DEFAULT_TIMEOUTS } from '../consensus/timeouts.ts';
 import { type ValidatorSet, validatorSet, weightedSet } from '../consensus/validator-set.ts';
-import { type CatchUp, createCatchUp, judgeCertified, takeRun } from './consensus-catch-up.ts';
+import { type CatchUp, type CertifiedRun, createCatchUp, judgeCertified, takeRuns } from './consensus-catch-up.ts';
 import { type Inbox, type Verdict, createInbox } from './consensus-inbox.ts';
 import type { LogEntry } from './consensus-log.ts';
 import { type ConsensusMemory, openConsensusMemory } from './consensus-memory.ts';
-import type { CertifiedBlock, ConsensusOptions, ConsensusStatus } from './consensus-options.ts';
+import type { CertifiedBlock, ConsensusBlocks, ConsensusOptions, ConsensusStatus } from './consensus-options.ts';
 import { type Proposals, createProposals } from './consensus-proposals.ts';
 import { type Replayed, replayEvents } from './consensus-replay.ts';
 import { type ConsensusSigner, FOLLOWER } from './consensus-signer.ts';
@@ -39,7 +39,7 @@ type Work =
   | Readonly<{ kind: 'event'; height: number; event: Event; entry: LogEntry | null }>
   | Readonly<{ kind: 'start'; height: number }>
   | Readonly<{ kind: 'resume'; height: number }>
-  | Readonly<{ kind: 'certified'; peer: string; from: number; blocks: readonly CertifiedBlock[] }>;
+  | (Readonly<{ kind: 'certified' }> & CertifiedRun);
 
 /** A life cycle: start, run, stop. All state changes happen in `pump`, one piece of work at a time. */
 export class ConsensusDriver {
@@ -57,6 +57,8 @@ export class ConsensusDriver {
   #set: ValidatorSet = weightedSet([]);
   #core: HeightState | null = null;
   #height = 0;
+  /** Height after the run that is being taken in, or 0. */
+  #takenTo = 0;
   #isStarted = false;
   #queue: Work[] = [];
   #effects: Effect[] = [];
@@ -368,14 +370,14 @@ export class ConsensusDriver {
     const wire = this.#proposals.get(effect.value);
     if (wire === undefined) return; // dropped to make room: the block is fetched like any other that is missing
     const certificate = encodeCertificate(certificateOf(effect.votes, this.#set));
-    const done = await this.#finalise(wire, effect.value as Hex, certificate, effect.round, false);
+    const decided = { wire, hash: effect.value as Hex };
+    const done = await this.#finalise(decided, certificate, effect.round, false);
     if (!done.ok) throw new Error(`the decided block does not execute: ${done.message}`);
     await this.#begin();
   }
 
   async #finalise(
-    wire: Uint8Array,
-    hash: Hex,
+    block: Parameters<ConsensusBlocks['commit']>[0],
     certificate: Uint8Array,
     round: number,
     synced: boolean,
@@ -383,7 +385,7 @@ export class ConsensusDriver {
     const { blocks, clock, onHeight } = this.#options;
     const height = blocks.head().height + 1;
     const finalityMs = synced || this.#proposalMs === null ? null : clock.monotonic() - this.#proposalMs;
-    const done = await blocks.commit({ wire, hash }, certificate, synced);
+    const done = await blocks.commit(block, certificate, synced);
     if (!done.ok) return done;
     check(blocks.head().height === height, 'the committed block is the head');
     const nowMs = clock.monotonic();
@@ -448,32 +450,43 @@ export class ConsensusDriver {
     this.#event({ kind: 'proposal', proposal, validity }, entry);
   }
 
-  /** Asks for blocks from `height` on, if there is reason to. */
-  #pollPeers(height = this.#height): void {
+  /** Asks for the blocks after those that are here or being taken in, if there is reason to. One run waits at most. */
+  #pollPeers(): void {
     if (this.#isStopped || this.#queue.some((work) => work.kind === 'certified')) return;
+    const height = Math.max(this.#height, this.#takenTo);
     const isMissing = height === this.#height && this.#core !== null && missingDecision(this.#core) !== null;
     this.#catchUp.poll({ height, highestSeen: this.#inbox.highestSeen(), isMissing, finalMs: this.#finalMs });
   }
 
-  /** Takes in a run of blocks, which is written as one; the next run is on its way meanwhile. */
-  async #takeCertified({ peer, from, blocks }: Work & { kind: 'certified' }): Promise<void> {
-    const first = this.#height;
-    if (from > first) return; // the run before it ended early
-    this.#pollPeers(from + blocks.length);
-    const isStopped = (): boolean => this.#isStopped;
-    const refused = await takeRun(blocks, (block) => this.#takeBlock(block), isStopped);
-    if (refused !== null) this.#catchUp.punish(peer, refused);
-    await this.#options.blocks.settle();
-    if (this.#isStopped) return;
-    const { height } = this.#options.blocks.head();
-    if (height < first) return;
+  async #takeCertified(given: Work & { kind: 'certified' }): Promise<void> {
+    const { blocks, log } = this.#options;
+    const first = blocks.head().height + 1;
+    await takeRuns(given, {
+      blocks,
+      begin: ({ from, blocks: run }) => {
+        this.#takenTo = from + run.length;
+        this.#pollPeers();
+      },
+      take: (block) => this.#takeBlock(block),
+      next: () => this.#nextRun(),
+      punish: (peer, refused) => this.#catchUp.punish(peer, refused),
+      isStopped: () => this.#isStopped,
+    });
+    this.#takenTo = 0;
+    const { height } = blocks.head();
+    if (this.#isStopped || height < first) return;
     if (this.#signer.isUnused()) {
       // Nothing is known of what this key signed before: the height that may have been in progress is left to the others.
       this.#signer.holdBack(height + 2, this.#options.clock.monotonic() + UNKNOWN_PAST_MS);
     }
-    this.#options.log.info('synced', { from: first, to: height, peer });
+    log.info('synced', { from: first, to: height, peer: given.peer });
     await this.#begin();
     this.#pollPeers();
+  }
+
+  #nextRun(): CertifiedRun | null {
+    const at = this.#queue.findIndex((work) => work.kind === 'certified');
+    return at === -1 ? null : (this.#queue.splice(at, 1)[0] as Work & { kind: 'certified' });
   }
 
   async #takeBlock(block: CertifiedBlock): Promise<Result<null>> {
@@ -481,6 +494,6 @@ export class ConsensusDriver {
     const judged = await judgeCertified(block, blocks, this.#domain, validators);
     if (!judged.ok) return judged;
     const { identity, certificate } = judged.value;
-    return this.#finalise(block.wire, identity.hash, block.certificate, certificate.round, true);
+    return this.#finalise({ ...block, hash: identity.hash }, block.certificate, certificate.round, true);
   }
 }

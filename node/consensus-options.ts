@@ -3,6 +3,7 @@
 import type { Hex } from '../base/bytes.ts';
 import type { Result } from '../base/fault.ts';
 import type { Evidence } from '../consensus/evidence.ts';
+import type { Findings } from '../consensus/findings.ts';
 import type { TimeWindow } from '../consensus/proposal-time.ts';
 import type { TimeoutParameters } from '../consensus/timeouts.ts';
 import type { Clock } from './clock.ts';
@@ -14,7 +15,8 @@ export type HeadView = Readonly<{ height: number; hash: Hex; timestamp: number }
 /** What a block's bytes say of themselves, read without executing them. */
 export type BlockIdentity = HeadView & Readonly<{ parentHash: Hex }>;
 
-export type CertifiedBlock = Readonly<{ wire: Uint8Array; certificate: Uint8Array }>;
+/** A block in wire form with the certificate that finalised it, and what this node has found out about both, if anything. */
+export type CertifiedBlock = Readonly<{ wire: Uint8Array; certificate: Uint8Array; findings?: Findings }>;
 
 export type ConsensusBlocks = Readonly<{
   head(): HeadView;
@@ -35,7 +37,7 @@ export type ConsensusBlocks = Readonly<{
    * durable after `settle` or the next block that is not held.
    */
   commit(
-    block: Readonly<{ wire: Uint8Array; hash: Hex }>,
+    block: Readonly<{ wire: Uint8Array; hash: Hex; findings?: Findings | undefined }>,
     certificate: Uint8Array,
     isHeld?: boolean,
   ): Promise<Result<null>>;

@@ -22,7 +22,8 @@ export const AUTHORITIES = 100;
 export const REGULAR_NODES = 64;
 /** Milliseconds a stopping node may take before it is forced. */
 export const STOP_MS = 10_000;
-/** Nice values of engine threads: votes come first, then answers that somebody waits for, then rounds and audits. */
+/** Nice values of threads: votes come first, then answers that somebody waits for, then rounds and audits. */
+export const PROOF_NICE = 5;
 export const ENGINE_NICE = { chat: 5, audit: 10, train: 10, dispute: 10, challenge: 12 } as const;
 /** Proofs of double signing waiting to be sent. */
 export const OPEN_EVIDENCE = 64;
@@ -58,6 +59,8 @@ export const GOSSIP_BATCH_TRANSACTIONS = 1_024;
 export const RECOVERY_LEAST = 8;
 export const RECOVERY_BATCHES = 64;
 export const RECOVERY_SENDERS = 16_384;
+/** Blocks of a run that make a turn to the proof thread worth it. */
+export const EXAMINE_LEAST = 4;
 /** Blocks asked of a peer in one request. */
 export const SYNC_BLOCKS = 256;
 /** Bytes of one answer to a request for blocks. */
@@ -82,8 +85,9 @@ export const AUDIT_TRIES = 3;
 /** Milliseconds a proposer spends on executing transactions of its block. The others execute it too, after it, before their
  * proposal timer of 1,000 ms ends: twice this and the roots must fit, on machines half as fast. */
 export const BUILD_BUDGET_MS = 250;
-/** The same where one authority decides alone and nobody waits for its proposal: roots and votes need the rest of a second. */
-export const BUILD_ALONE_MS = 600;
+/** The same where one authority decides alone and nobody waits for its proposal: writing the block and its votes takes the rest
+ * of a second. */
+export const BUILD_ALONE_MS = 750;
 /** Rounds the API remembers in detail. */
 export const HISTORY_ROUNDS = 10_000;
 /** Tokens of one answer that may wait to be read. */

@@ -22,18 +22,20 @@ import { createClockCheck } from './clock-check.ts';
 import type { Config } from './config.ts';
 import { createConsensusBlocks } from './consensus-blocks.ts';
 import { ConsensusDriver } from './consensus-driver.ts';
+import type { CertifiedBlock } from './consensus-options.ts';
 import { createEvidenceAgent } from './evidence-agent.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { type Learning, type LearningOptions, startLearning } from './learning.ts';
 import { createLearningPort } from './learning-port.ts';
 import { readSecretFile } from './keystore.ts';
-import { GENESIS_FILE_BYTES, PASSWORD_FILE_BYTES } from './limits.ts';
+import { EXAMINE_LEAST, GENESIS_FILE_BYTES, PASSWORD_FILE_BYTES } from './limits.ts';
 import { keepKnownPeers, readKnownPeers } from './known-peers.ts';
 import type { Logger } from './logger.ts';
 import { type NetworkDefinition, networkDefinition } from './network-definition.ts';
 import { isCaughtUp } from './peer-heights.ts';
 import { createProtocolSender } from './protocol-sender.ts';
 import { type RpcPortsOptions, createRpcPorts } from './rpc-ports.ts';
+import { type ProofThread, createProofThread } from './proof-thread.ts';
 import { createSenderRecovery } from './sender-recovery.ts';
 import { systemView } from './system-view.ts';
 import { createTransactionGossip } from './transaction-gossip.ts';
@@ -120,6 +122,7 @@ function createDriver(parts: {
   chain: Chain;
   sets: AuthoritySets;
   peerNode: PeerNode;
+  proofs: ProofThread;
   identity: Identity;
   isAuthority: boolean;
   clock: Clock;
@@ -127,7 +130,7 @@ function createDriver(parts: {
   onEvidence: (evidence: Evidence) => void;
   onFatal: (error: Error) => void;
 }): ConsensusDriver {
-  const { config, chain, sets, peerNode, identity, isAuthority, clock, log } = parts;
+  const { config, chain, sets, peerNode, proofs, identity, isAuthority, clock, log } = parts;
   const twins = createTwinCheck({
     address: identity.address,
     isFresh: () =>
@@ -157,7 +160,10 @@ function createDriver(parts: {
     },
     sync: {
       peers: () => peerNode.peers().map(({ peer, status }) => ({ id: peer, height: status.height })),
-      fetch: (peer, first, count) => fetchBlocks(peerNode, peer, first, count),
+      fetch: async (peer, first, count) => {
+        const answer = await fetchBlocks(peerNode, peer, first, count);
+        return answer.ok ? success(await examineRun(proofs, chain, sets, answer.value)) : answer;
+      },
       punish: (peer, reason) => peerNode.ban(peer, reason),
     },
     clock,
@@ -170,6 +176,22 @@ function createDriver(parts: {
     onFatal: parts.onFatal,
   });
   return driver;
+}
+
+/** A run of blocks with what the proof thread finds of each, while this thread executes the run before. */
+async function examineRun(
+  proofs: ProofThread,
+  chain: Chain,
+  sets: AuthoritySets,
+  blocks: readonly CertifiedBlock[],
+): Promise<readonly CertifiedBlock[]> {
+  if (blocks.length < EXAMINE_LEAST) return blocks;
+  const { members } = await sets.at(chain.head().header.number + 1);
+  const keys = new Map(members.map(({ address, publicKey }) => [address, publicKey]));
+  const { blockBytes, transactionBytes, certificateBytes, vrfProofBytes, withdrawalsPerBlock } = chain.limits;
+  const bounds = { blockBytes, transactionBytes, certificateBytes, vrfProofBytes, withdrawalsPerBlock };
+  const domain = { chainId: chain.chainId, genesisHash: fromHex(chain.genesisHash) };
+  return proofs.examine(blocks, { bounds, domain, keys });
 }
 
 type OpenedParts = Readonly<{ definition: NetworkDefinition; identity: Identity; chain: Chain; store: BlobStore }>;
@@ -243,9 +265,9 @@ async function startParts(
   closers.push(() => peerNode.stop());
   closers.push(keepKnownPeers(config.data_dir, peerNode, clock, log));
   serveBlocks(peerNode, chain);
-  const senders = createSenderRecovery(log);
-  closers.push(() => senders.stop());
-  const gossip = createTransactionGossip(chain, peerNode, clock, senders);
+  const proofs = createProofThread(log);
+  closers.push(() => proofs.stop());
+  const gossip = createTransactionGossip(chain, peerNode, clock, createSenderRecovery(proofs));
   const tellPeers = async (): Promise<void> => {
     peerNode.setStatus(statusOf(chain, config, isAuthority));
     peerNode.setAuthorities(await sets.addresses(chain.head().header.number + 1));
@@ -265,6 +287,7 @@ async function startParts(
     chain,
     sets,
     peerNode,
+    proofs,
     identity,
     isAuthority,
     clock,

@@ -16,7 +16,7 @@ import {
   createCommon,
   createMachine,
   evmAddress,
-  executionBlock,
+  executionPlace,
   type ExecutionHeader,
   type Machine,
   rawLogs,
@@ -111,7 +111,7 @@ type End = Readonly<{ status: 0 | 1; gasUsed: bigint; logs: unknown }>;
 
 async function byLibrary(machine: Machine, tx: Transaction): Promise<End | string> {
   try {
-    const block = executionBlock(machine.common, HEADER);
+    const block = executionPlace(machine.common, HEADER);
     const { execResult, totalGasSpent } = await runTransaction(
       machine,
       block,
@@ -142,7 +142,7 @@ test('transactions end as under the frame and loop of the library', async (t) =>
   let alone = 0;
   for (let round = 0; round < 12; round++) {
     const [ours, theirs] = [await prepared(true), await prepared(false)];
-    const block = executionBlock(ours.common, HEADER);
+    const block = executionPlace(ours.common, HEADER);
     for (const [i, tx] of transactions(`apply ${round}`, 60).entries()) {
       const applied = await applyTransaction(ours, block, HEADER, tx);
       if (applied !== null) alone++;

@@ -123,7 +123,8 @@ function placeOf(machine: Machine, header: Header) {
     ...(common.gteHardfork(Hardfork.London) ? { baseFeePerGas: header.baseFeePerGas } : {}),
     ...(common.gteHardfork(Hardfork.Cancun) ? { excessBlobGas: header.excessBlobGas } : {}),
   };
-  return createBlock({ header: fields }, { common, freeze: false, skipConsensusFormatValidation: true });
+  const block = createBlock({ header: fields }, { common, freeze: false, skipConsensusFormatValidation: true });
+  return { header: block.header, whole: () => block };
 }
 
 /** What precedes the transactions. */

@@ -111,7 +111,8 @@ function blockFor(machine: Machine, env: StateTest['env'], fork: Hardfork) {
       : {}),
   };
   machine.common.setHardfork(fork);
-  return createBlock({ header }, { common: machine.common, freeze: false, skipConsensusFormatValidation: true });
+  const block = createBlock({ header }, { common: machine.common, freeze: false, skipConsensusFormatValidation: true });
+  return { header: block.header, whole: () => block };
 }
 
 /** As blocks of this chain run it: without the library's frame where that is possible. */

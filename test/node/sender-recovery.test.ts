@@ -3,6 +3,7 @@
 import test from 'ava';
 import { unwrap } from '../../base/fault.ts';
 import type { Logger } from '../../node/logger.ts';
+import { createProofThread } from '../../node/proof-thread.ts';
 import { createSenderRecovery } from '../../node/sender-recovery.ts';
 import { encodeBatch } from '../../node/transaction-batch.ts';
 import { decodeTransaction } from '../../chain/transaction.ts';
@@ -11,8 +12,9 @@ import { alice, bob, signedRaw, testChain } from '../chain/support.ts';
 const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 test('the thread finds the sender of each sound transaction, which is told once', async (t) => {
-  const senders = createSenderRecovery(SILENT);
-  t.teardown(() => senders.stop());
+  const thread = createProofThread(SILENT);
+  t.teardown(() => thread.stop());
+  const senders = createSenderRecovery(thread);
   const raws = Array.from({ length: 10 }, (_, nonce) => signedRaw(nonce % 2 === 0 ? alice : bob, nonce, { value: 1n }));
   const torn = (raws[9] as Uint8Array).subarray(0, 50);
   await senders.prepare(encodeBatch([torn, ...raws]), 11);
@@ -30,12 +32,13 @@ test('the thread finds the sender of each sound transaction, which is told once'
 test('a pool takes prepared transactions as it takes others, and a thread that ended holds nobody up', async (t) => {
   const { chain, dispose } = await testChain({});
   t.teardown(dispose);
-  const senders = createSenderRecovery(SILENT);
+  const thread = createProofThread(SILENT);
+  const senders = createSenderRecovery(thread);
   const raws = Array.from({ length: 16 }, (_, nonce) => signedRaw(alice, nonce, { value: 1n }));
   const [first, second] = [raws.slice(0, 8), raws.slice(8)];
   await senders.prepare(encodeBatch(first), 8);
   const interrupted = senders.prepare(encodeBatch(second), 8);
-  await senders.stop();
+  await thread.stop();
   await interrupted;
   await senders.prepare(encodeBatch(second), 8);
   for (const raw of raws) unwrap(chain.pool.add(raw, 0, senders.take));

@@ -8,6 +8,7 @@ import { encodeRlp, type Item } from '../../chain/rlp.ts';
 import type { PeerNode, Receive, Verdict } from '../../net/api.ts';
 import { systemClock } from '../../node/clock.ts';
 import type { Logger } from '../../node/logger.ts';
+import { createProofThread } from '../../node/proof-thread.ts';
 import { createSenderRecovery } from '../../node/sender-recovery.ts';
 import { createTransactionGossip, type TransactionGossip } from '../../node/transaction-gossip.ts';
 import { alice, bob, key, signedRaw, testChain } from '../chain/support.ts';
@@ -24,8 +25,9 @@ async function members(t: ExecutionContext, count: number, seed: number): Promis
   for (const node of nodes) {
     const { chain, dispose } = await testChain({});
     t.teardown(dispose);
-    const senders = createSenderRecovery(SILENT);
-    t.teardown(() => senders.stop());
+    const thread = createProofThread(SILENT);
+    t.teardown(() => thread.stop());
+    const senders = createSenderRecovery(thread);
     const sent: Uint8Array[] = [];
     const publish: PeerNode['publish'] = (topic, bytes) => {
       sent.push(bytes);
@@ -75,8 +77,9 @@ test('verdicts on messages: what no honest node sends is rejected', async (t) =>
     receive = receiver;
     return () => undefined;
   };
-  const senders = createSenderRecovery(SILENT);
-  t.teardown(() => senders.stop());
+  const thread = createProofThread(SILENT);
+  t.teardown(() => thread.stop());
+  const senders = createSenderRecovery(thread);
   const alone = { subscribe, peers: () => [], publish: async () => success(0) };
   createTransactionGossip(chain, alone, systemClock, senders);
   const good = signedRaw(alice, 0, { value: 1n });
