@@ -36,7 +36,7 @@ function setting(name: string, otherwise: number): number {
 
 /** Heights a second of processor time, after a warm-up: other programs on the machine do not count. */
 function speed(count: number, virtualMs: number): number {
-  new World(2, calm(count, virtualMs / 4), CORE).run();
+  new World(2, calm(count, virtualMs), CORE).run();
   const before = process.cpuUsage();
   const { heights, violation } = new World(1, calm(count, virtualMs), CORE).run();
   const used = process.cpuUsage(before);

@@ -46,7 +46,7 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       { file: 'vote-keeper.js', find: 'if (count.voters.has(vote.voter))', replace: 'if (false)' },
       { file: 'step.js', find: 'count.received.has(voteKey(vote))', replace: 'false' },
-      { file: 'step.js', find: 'count?.received.has(voteKey(event.vote)) ?? false', replace: 'false' },
+      { file: 'step.js', find: 'count.received.has(voteKey(event.vote))', replace: 'false' },
     ],
     habits: GOOD_HABITS,
   },

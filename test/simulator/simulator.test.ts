@@ -66,6 +66,13 @@ test('31 and 100 authorities, some of them faulty and then silent, decide within
   for (const seed of [0, 1, 2, 3]) t.deepEqual(runCampaign('large', seed, 1).failures, [], `seed ${seed}`);
 });
 
+test('each wrong version is still a version of what is there', async (t) => {
+  mkdirSync(join(built, 'mutants'), { recursive: true });
+  const folder = mkdtempSync(join(built, 'mutants', 'texts-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  for (const mutant of MUTANTS) await t.notThrowsAsync(loadMutant(mutant, built, folder), mutant.name);
+});
+
 test('wrong versions of the core and of its shell are found', async (t) => {
   mkdirSync(join(built, 'mutants'), { recursive: true });
   const folder = mkdtempSync(join(built, 'mutants', 'suite-'));
