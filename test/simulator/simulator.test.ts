@@ -89,6 +89,11 @@ test('wrong versions of the core and of its shell are found', async (t) => {
   }
 });
 
+test('a lock whose quorum the others heard too late is resolved when its holder proposes', (t) => {
+  // One of six locks in round 0; the quorum reaches the others after that round. Its next turn is round 6.
+  t.deepEqual(runCampaign('mixed', 5_000_787, 1).failures, []);
+});
+
 test('twins scenarios, power cuts at any effect, full disks and rotten bits break nothing on the real sign state and log', (t) => {
   for (const [campaign, worlds] of [
     ['twins', 150],

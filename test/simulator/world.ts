@@ -16,7 +16,17 @@ import { falseDecision, flood, lie } from './liar.ts';
 import { Links } from './links.ts';
 import { type Membership, SET_DELAY, memberships } from './membership.ts';
 import { type Offence, offences } from './offence.ts';
-import { atRest, holdBack, isCertified, isFounded, isLive, isPast, judged, population } from './node-checks.ts';
+import {
+  atRest,
+  hasHiddenLock,
+  holdBack,
+  isCertified,
+  isFounded,
+  isLive,
+  isPast,
+  judged,
+  population,
+} from './node-checks.ts';
 import { type Place, memoryStore, reopened } from './store.ts';
 import { Values } from './values.ts';
 import {
@@ -91,8 +101,9 @@ export class World {
       const chaosRound = this.#count.maxRound;
       const round = Math.max(0, ...this.#nodes.map(({ core }) => core?.driver.rules.round ?? 0));
       this.#count.maxRound = round;
+      const wasHidden = hasHiddenLock(this.#nodes);
       this.#runUntil(this.#faults.chaosMs + this.#faults.healMs, target);
-      isLive(this.#nodes, target, this.#count.maxRound - round, this.#faults);
+      isLive(this.#nodes, target, this.#count.maxRound - round, this.#faults, wasHidden);
       this.#count.maxRound = Math.max(this.#count.maxRound, chaosRound);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
