@@ -72,32 +72,51 @@ export function isFounded({ core, name }: Node, { round, value }: Ballot): void 
 }
 
 /**
- * True when an honest node is locked on a value that another of its height has not taken for valid in that round or later. The
- * rules adopt a value from a quorum of the round in progress or from a proposal that names one (lines 22, 28, 36), so where
- * that quorum was heard too late, the others learn of it when the one that is locked proposes.
+ * True when an honest node has been locked since `round` or earlier on a value that another of its height has not taken for
+ * valid since. The rules adopt a value from a quorum of the round in progress or from a proposal that names one (lines 22, 28,
+ * 36), so where that quorum was heard too late, the others learn of it when the one that is locked proposes.
  */
-export function hasHiddenLock(nodes: readonly Node[]): boolean {
+function hasHiddenLock(nodes: readonly Node[], round: number): boolean {
   const rules = nodes.flatMap(({ isHonest, core }) => (isHonest && core !== null ? [core.driver.rules] : []));
-  return rules.some(({ height, lockedRound }) =>
-    rules.some((other) => other.height === height && other.validRound < lockedRound),
+  return rules.some(
+    ({ height, lockedRound }) =>
+      lockedRound <= round && rules.some((other) => other.height === height && other.validRound < lockedRound),
   );
 }
 
 /**
- * I8: after healing all honest nodes decide, within 2(f+1) rounds unless clocks that were off have to agree first. Locks that
- * were hidden when links healed are owed a whole rotation more: that is when the holder of the latest has proposed.
+ * I8: after healing all honest nodes decide, within 2(f+1) rounds unless clocks that were off have to agree first. Where a
+ * lock of a round that began before healing is what they wait for, a rotation more is owed: by then its holder has proposed.
  */
-export function isLive(
-  nodes: readonly Node[],
-  height: number,
-  rounds: number,
-  { count, skewMs }: Faults,
-  wasHidden: boolean,
-): void {
-  const late = nodes.filter((node) => node.isHonest && node.chain.length < height);
-  hold(late.length === 0, `I8: ${late.length} nodes below height ${height} after healing`);
-  const allowed = 2 * (Math.floor((count - 1) / 3) + 1) + (wasHidden ? count : 0);
-  hold(skewMs > 0 || rounds <= allowed, `I8: ${rounds} more rounds after healing, ${allowed} are owed`);
+export class Healing {
+  readonly #nodes: readonly Node[];
+  readonly #faults: Faults;
+  readonly #round: number;
+  #owed: number;
+  #isLonger = false;
+
+  /** `round`: the highest when links began to hold. */
+  constructor(nodes: readonly Node[], faults: Faults, round: number) {
+    this.#nodes = nodes;
+    this.#faults = faults;
+    this.#round = round;
+    this.#owed = 2 * (Math.floor((faults.count - 1) / 3) + 1);
+  }
+
+  /** Hears of each round that a node reaches first. */
+  note(round: number): void {
+    if (this.#isLonger || round - this.#round <= this.#owed || !hasHiddenLock(this.#nodes, this.#round)) return;
+    this.#isLonger = true;
+    this.#owed += this.#faults.count;
+  }
+
+  isLive(height: number, maxRound: number): void {
+    const late = this.#nodes.filter((node) => node.isHonest && node.chain.length < height);
+    hold(late.length === 0, `I8: ${late.length} nodes below height ${height} after healing`);
+    const rounds = maxRound - this.#round;
+    const isOwed = this.#faults.skewMs > 0 || rounds <= this.#owed;
+    hold(isOwed, `I8: ${rounds} more rounds after healing, ${this.#owed} are owed`);
+  }
 }
 
 /** Line 49 of the algorithm: whoever holds a proposal and a quorum of precommits for it, of any round, has decided. */

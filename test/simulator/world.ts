@@ -16,17 +16,7 @@ import { falseDecision, flood, lie } from './liar.ts';
 import { Links } from './links.ts';
 import { type Membership, SET_DELAY, memberships } from './membership.ts';
 import { type Offence, offences } from './offence.ts';
-import {
-  atRest,
-  hasHiddenLock,
-  holdBack,
-  isCertified,
-  isFounded,
-  isLive,
-  isPast,
-  judged,
-  population,
-} from './node-checks.ts';
+import { Healing, atRest, holdBack, isCertified, isFounded, isPast, judged, population } from './node-checks.ts';
 import { type Place, memoryStore, reopened } from './store.ts';
 import { Values } from './values.ts';
 import {
@@ -65,6 +55,7 @@ export class World {
   readonly #offenceOf = offences();
   readonly #journal: (entry: Entry) => void;
   readonly #count = { events: 0, restarts: 0, trace: 0, maxRound: 0, decisions: 0 };
+  #healing: Healing | null = null;
   #now = 0;
 
   constructor(seed: number, faults: Faults, core: Core, options: WorldOptions = {}) {
@@ -101,17 +92,17 @@ export class World {
       const chaosRound = this.#count.maxRound;
       const round = Math.max(0, ...this.#nodes.map(({ core }) => core?.driver.rules.round ?? 0));
       this.#count.maxRound = round;
-      const wasHidden = hasHiddenLock(this.#nodes);
+      this.#healing = new Healing(this.#nodes, this.#faults, round);
       this.#runUntil(this.#faults.chaosMs + this.#faults.healMs, target);
-      isLive(this.#nodes, target, this.#count.maxRound - round, this.#faults, wasHidden);
+      this.#healing.isLive(target, this.#count.maxRound);
       this.#count.maxRound = Math.max(this.#count.maxRound, chaosRound);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       violation = error instanceof Violation ? error.message : `threw ${error.message}`;
     }
-    const { events, restarts, maxRound, trace } = this.#count;
-    const { height: heights } = this.#observer;
-    return { violation, heights, events, restarts, virtualMs: this.#now, maxRound, trace: trace >>> 0 };
+    const { trace, events, restarts, maxRound } = this.#count;
+    const counts = { heights: this.#observer.height, events, restarts, maxRound, trace: trace >>> 0 };
+    return { violation, ...counts, virtualMs: this.#now };
   }
 
   #runUntil(timeMs: number, height: number): void {
@@ -237,7 +228,10 @@ export class World {
       const said = event;
       if (said.kind !== 'resend' && !this.#stored(node, () => node.store.append(said))) return;
       const { effects } = this.#coreOf.step(core, event);
-      if (core.driver.rules.round > this.#count.maxRound) this.#count.maxRound = core.driver.rules.round;
+      if (core.driver.rules.round > this.#count.maxRound) {
+        this.#count.maxRound = core.driver.rules.round;
+        this.#healing?.note(this.#count.maxRound);
+      }
       if (!this.#perform(at, effects)) return;
     }
   }
