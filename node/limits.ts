@@ -59,8 +59,8 @@ export const GOSSIP_BATCH_TRANSACTIONS = 1_024;
 export const RECOVERY_LEAST = 8;
 export const RECOVERY_BATCHES = 64;
 export const RECOVERY_SENDERS = 16_384;
-/** Blocks of a run that make a turn to the proof thread worth it. */
-export const EXAMINE_LEAST = 4;
+/** Blocks of a run that make it worth starting the proof thread. */
+export const EXAMINE_LEAST = 64;
 /** Blocks asked of a peer in one request. */
 export const SYNC_BLOCKS = 256;
 /** Bytes of one answer to a request for blocks. */

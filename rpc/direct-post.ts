@@ -7,11 +7,14 @@ import type { Socket } from 'node:net';
 import { check } from '../base/check.ts';
 import type { RpcLimits } from './limits.ts';
 
+/** What is done for one connection. */
 export type DirectPost = Readonly<{
   /** The answer to a body, null for none. */
-  answer(body: string, socket: Socket): Promise<string | null>;
-  /** False sends the request the long way, which refuses it in its own words. */
-  admits(host: string, socket: Socket): boolean;
+  answer(body: string): Promise<string | null>;
+  /** False sends requests with this Host header the long way, which refuses them in its own words. */
+  admits(host: string): boolean;
+  /** Takes a request from the client's share; false sends it the long way too. */
+  take(): boolean;
   isJson(contentType: string): boolean;
 }>;
 
@@ -57,18 +60,24 @@ function whole(answer: string): string {
 }
 
 /** Puts the short way before the server's own. Returns what ends it. */
-export function serveDirectly(server: Server, post: DirectPost, limits: RpcLimits): () => void {
+export function serveDirectly(server: Server, open: (socket: Socket) => DirectPost, limits: RpcLimits): () => void {
   const [accept, ...others] = server.listeners('connection');
   check(accept !== undefined && others.length === 0, 'node:http takes connections elsewhere');
   server.removeAllListeners('connection');
-  const open = new Set<Connection>();
+  const connections = new Set<Connection>();
+  // One timer for all: two for each request, and what sockets do about theirs at every byte, cost more than most answers.
+  const sweep = setInterval(() => {
+    for (const connection of connections) connection.wait(limits.timeoutCheckMs);
+  }, limits.timeoutCheckMs);
+  sweep.unref();
   server.on('connection', (socket: Socket) => {
-    const connection = new Connection(socket, post, limits, () => accept.call(server, socket));
-    open.add(connection);
-    connection.onGone = () => open.delete(connection);
+    const connection = new Connection(socket, open(socket), limits, () => accept.call(server, socket));
+    connections.add(connection);
+    connection.onGone = () => connections.delete(connection);
   });
   return () => {
-    for (const connection of open) connection.close();
+    clearInterval(sweep);
+    for (const connection of connections) connection.close();
   };
 }
 
@@ -80,6 +89,8 @@ class Connection {
   readonly #handOver: () => void;
   #isBusy = false;
   #isClosing = false;
+  /** Milliseconds until the connection ends if nothing happens on it. */
+  #patienceMs: number;
   /** What came while an answer was being made. */
   #next: Buffer | null = null;
   /** The last header lines and what they said: a client repeats itself. */
@@ -96,14 +107,20 @@ class Connection {
     this.#limits = limits;
     this.#handOver = handOver;
     socket.setNoDelay(true);
-    socket.setTimeout(limits.headersMs);
+    this.#patienceMs = limits.headersMs;
     socket.on('data', this.#onData).on('close', this.#onClose);
-    for (const event of ['error', 'timeout', 'end']) socket.on(event, this.#onEnd);
+    for (const event of ['error', 'end']) socket.on(event, this.#onEnd);
   }
 
   close(): void {
     this.#isClosing = true;
     if (!this.#isBusy) this.#socket.destroy();
+  }
+
+  /** So much time has gone by. */
+  wait(ms: number): void {
+    this.#patienceMs -= ms;
+    if (this.#patienceMs < 0) this.#socket.destroy();
   }
 
   #take(bytes: Buffer): void {
@@ -123,12 +140,13 @@ class Connection {
     const end = bytes.indexOf(BLANK, START.length);
     if (end < 0 || end > this.#limits.headerBytes) return null;
     const lines = bytes.toString('latin1', START.length, end);
-    const head = lines === this.#lines ? this.#head : readHead(lines);
+    const isRepeated = lines === this.#lines;
+    const head = isRepeated ? this.#head : readHead(lines);
     if (head === null || head.length !== bytes.length - end - BLANK.length) return null;
-    if (lines !== this.#lines && !this.#post.isJson(head.contentType)) return null;
+    if (!isRepeated && !(this.#post.isJson(head.contentType) && this.#post.admits(head.host))) return null;
     this.#lines = lines;
     this.#head = head;
-    if (head.length > this.#limits.bodyBytes || !this.#post.admits(head.host, this.#socket)) return null;
+    if (head.length > this.#limits.bodyBytes || !this.#post.take()) return null;
     const body = bytes.subarray(end + BLANK.length);
     return isUtf8(body) ? body.toString('utf8') : null;
   }
@@ -136,12 +154,12 @@ class Connection {
   async #answer(body: string): Promise<void> {
     this.#isBusy = true;
     // The client waits for us now, which may take longer than a header may.
-    this.#socket.setTimeout(this.#limits.socketIdleMs);
-    const answer = await this.#post.answer(body, this.#socket);
+    this.#patienceMs = this.#limits.socketIdleMs;
+    const answer = await this.#post.answer(body);
     this.#isBusy = false;
     const socket = this.#socket;
     if (socket.destroyed) return;
-    socket.setTimeout(this.#limits.keepAliveMs);
+    this.#patienceMs = this.#limits.keepAliveMs;
     socket.write(answer === null ? EMPTY_ANSWER : whole(answer));
     if (this.#isClosing) {
       socket.end();
@@ -158,10 +176,9 @@ class Connection {
   #leave(bytes: Buffer): void {
     const socket = this.#socket;
     socket.off('data', this.#onData).off('close', this.#onClose);
-    for (const event of ['error', 'timeout', 'end']) socket.off(event, this.#onEnd);
+    for (const event of ['error', 'end']) socket.off(event, this.#onEnd);
     this.onGone();
     socket.pause();
-    socket.setTimeout(0);
     socket.unshift(bytes);
     this.#handOver();
     socket.resume();

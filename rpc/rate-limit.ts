@@ -3,8 +3,8 @@
 import { isIP } from 'node:net';
 
 export type RateLimiter = Readonly<{
-  /** Takes `cost` units; false when the address has used up its share. */
-  take(address: string, cost: number, monotonicMs: number): boolean;
+  /** What takes units of an address: false when it has used up its share. */
+  share(address: string): (cost: number, monotonicMs: number) => boolean;
 }>;
 
 type Bucket = { tokens: number; atMs: number };
@@ -18,25 +18,25 @@ export function isLoopback(address: string): boolean {
 /** Buckets that refill at `perSecond` up to `burst`; beyond `addresses` remembered ones the oldest is forgotten. */
 export function rateLimiter(perSecond: number, burst: number, addresses: number): RateLimiter {
   const buckets = new Map<string, Bucket>();
-  return {
-    take(address, cost, monotonicMs) {
-      if (isLoopback(address)) return true;
-      let bucket = buckets.get(address);
-      if (bucket === undefined) {
-        if (buckets.size >= addresses) {
-          for (const oldest of buckets.keys()) {
-            buckets.delete(oldest);
-            break;
-          }
+  function take(address: string, cost: number, monotonicMs: number): boolean {
+    let bucket = buckets.get(address);
+    if (bucket === undefined) {
+      if (buckets.size >= addresses) {
+        for (const oldest of buckets.keys()) {
+          buckets.delete(oldest);
+          break;
         }
-        bucket = { tokens: burst, atMs: monotonicMs };
-        buckets.set(address, bucket);
       }
-      bucket.tokens = Math.min(burst, bucket.tokens + ((monotonicMs - bucket.atMs) * perSecond) / 1_000);
-      bucket.atMs = monotonicMs;
-      if (bucket.tokens < cost) return false;
-      bucket.tokens -= cost;
-      return true;
-    },
+      bucket = { tokens: burst, atMs: monotonicMs };
+      buckets.set(address, bucket);
+    }
+    bucket.tokens = Math.min(burst, bucket.tokens + ((monotonicMs - bucket.atMs) * perSecond) / 1_000);
+    bucket.atMs = monotonicMs;
+    if (bucket.tokens < cost) return false;
+    bucket.tokens -= cost;
+    return true;
+  }
+  return {
+    share: (address) => (isLoopback(address) ? () => true : (cost, monotonicMs) => take(address, cost, monotonicMs)),
   };
 }

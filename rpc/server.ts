@@ -62,10 +62,10 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const hub = webSocketHub(dispatcher, context);
   const rates = rateLimiter(limits.ratePerSecond, limits.rateBurst, limits.rateAddresses);
   const app = webApp({ chain, ports, limits, apiKey: options.apiKey ?? null, webSockets: hub.count });
-  const takeFor = (request: IncomingMessage | Duplex) => {
+  const takeFor = (request: IncomingMessage | Duplex): ((cost: number) => boolean) => {
     const socket = 'socket' in request ? request.socket : (request as Socket);
-    const address = socket.remoteAddress ?? '';
-    return (cost: number): boolean => rates.take(address, cost, ports.clock.monotonicMs());
+    const take = rates.share(socket.remoteAddress ?? '');
+    return (cost) => take(cost, ports.clock.monotonicMs());
   };
 
   const server = createServer(
@@ -89,10 +89,14 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   );
   const closeDirect = serveDirectly(
     server,
-    {
-      answer: (body, socket) => dispatcher.answer(body, null, takeFor(socket)),
-      admits: (host, socket) => door.refuseHost({ headers: { host } }) === null && takeFor(socket)(1),
-      isJson: isJsonType,
+    (socket) => {
+      const take = takeFor(socket);
+      return {
+        answer: (body) => dispatcher.answer(body, null, take),
+        admits: (host) => door.refuseHost({ headers: { host } }) === null,
+        take: () => take(1),
+        isJson: isJsonType,
+      };
     },
     limits,
   );

@@ -121,7 +121,8 @@ test('what is no plain request is refused as node:http refuses it', async (t) =>
 
 test('an answer may take longer than headers may', async (t) => {
   const submitTransaction = async () => success(`0x${'12'.repeat(32)}` as const);
-  const { port } = (await serve(t, { ports: { submitTransaction }, limits: { headersMs: 200 } })).server;
+  const { port } = (await serve(t, { ports: { submitTransaction }, limits: { headersMs: 200, timeoutCheckMs: 50 } }))
+    .server;
   const { write, answers, socket } = await client(port);
   const method = 'eth_sendRawTransactionSync';
   write(request(JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: ['0x01', 1_000] })));
@@ -129,6 +130,17 @@ test('an answer may take longer than headers may', async (t) => {
   t.true(isDirect(text));
   t.regex(text, /"code":-32002/);
   socket.destroy();
+});
+
+test('a connection that says nothing is ended, before its first request and after one', async (t) => {
+  const limits = { headersMs: 200, keepAliveMs: 300, timeoutCheckMs: 50 };
+  const { port } = (await serve(t, { limits })).server;
+  const silent = await client(port);
+  const served = await client(port);
+  served.write(request(BODY));
+  await served.answers(1);
+  await Promise.all([silent, served].map(({ socket }) => new Promise((done) => socket.once('close', done))));
+  t.pass();
 });
 
 test('closing the server ends idle connections and lets a running answer out', async (t) => {

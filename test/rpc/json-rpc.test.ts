@@ -181,11 +181,12 @@ test('slow headers are cut off', async (t) => {
 test('an address that asks too often is told to wait', async (t) => {
   const { rateLimiter, isLoopback } = await import('../../rpc/rate-limit.ts');
   const limiter = rateLimiter(10, 20, 2);
-  const taken = Array.from({ length: 30 }, () => limiter.take('203.0.113.7', 1, 0)).filter(Boolean).length;
+  const share = limiter.share('203.0.113.7');
+  const taken = Array.from({ length: 30 }, () => share(1, 0)).filter(Boolean).length;
   t.is(taken, 20);
-  t.true(limiter.take('203.0.113.7', 10, 1_000));
-  t.false(limiter.take('203.0.113.7', 1, 1_000));
-  t.true(limiter.take('203.0.113.8', 1, 1_000));
+  t.true(share(10, 1_000));
+  t.false(share(1, 1_000));
+  t.true(limiter.share('203.0.113.8')(1, 1_000));
   t.true(
     isLoopback('::ffff:127.0.0.1') && isLoopback('127.5.5.5') && isLoopback('::1') && !isLoopback('::ffff:10.0.0.1'),
   );
