@@ -7,19 +7,21 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Hex } from '../../base/bytes.ts';
+import { type Hex, toHex } from '../../base/bytes.ts';
 import { present } from '../../base/check.ts';
 import { FaultError, unwrap } from '../../base/fault.ts';
+import { openChain } from '../../chain/chain.ts';
 import { DEFAULT_CHAIN_ID } from '../../chain/genesis.ts';
 import { getJson } from '../../cli/api-client.ts';
+import { validatorSetHash } from '../../consensus/validator-set.ts';
 import { type ChildNode, startChildNode } from '../../node/child-nodes.ts';
 import { systemClock } from '../../node/clock.ts';
 import { type ConfigKey, loadConfig } from '../../node/config.ts';
 import { type FoundedNetwork, type FoundedNode, type FoundingPlan, foundNetwork } from '../../node/founding.ts';
 import { freePorts } from '../../node/free-ports.ts';
 import type { Logger } from '../../node/logger.ts';
-import { type NodeOptions, type RunningNode, startNode } from '../../node/node.ts';
-import { watchBooks } from './invariants.ts';
+import { type NodeOptions, type RunningNode, readGenesis, startNode } from '../../node/node.ts';
+import { checkBooksAtRest, watchBooks } from './invariants.ts';
 
 export const HOST = '127.0.0.1';
 export const binary = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', 'bin', 'pol-node.mjs');
@@ -30,6 +32,8 @@ export type Json = Readonly<Record<string, unknown>>;
 export type Stage = Readonly<{
   directory: string;
   children: ChildNode[];
+  /** Config files of the nodes that were started as processes. */
+  configFiles: Set<string>;
   running: RunningNode[];
   close(): Promise<void>;
 }>;
@@ -38,18 +42,33 @@ export type Stage = Readonly<{
 export function openStage(name: string): Stage {
   const directory = mkdtempSync(join(tmpdir(), `cluster-${name}-`));
   const children: ChildNode[] = [];
+  const configFiles = new Set<string>();
   const running: RunningNode[] = [];
   return {
     directory,
     children,
+    configFiles,
     running,
     async close() {
       await Promise.all(children.map((child) => kill(child)));
-      const stopped = await Promise.allSettled(running.map((node) => node.stop()));
+      const [first] = configFiles;
+      // Where no node ran in this process, nobody has seen the books yet.
+      const books = running.length > 0 || first === undefined ? [] : [checkProcessBooks(first)];
+      const ended = await Promise.allSettled([...running.map((node) => node.stop()), ...books]);
       rmSync(directory, { recursive: true, force: true });
-      for (const end of stopped) if (end.status === 'rejected') throw end.reason;
+      for (const end of ended) if (end.status === 'rejected') throw end.reason;
     },
   };
+}
+
+/** The books of every block in the chain that a process has left. */
+async function checkProcessBooks(configFile: string): Promise<void> {
+  const { config } = unwrap(loadConfig({ file: configFile, flags: {}, environment: {} }));
+  const { genesis } = unwrap(readGenesis(config.genesis_file));
+  const firstSetHash = toHex(validatorSetHash(genesis.authorities.map(({ address }) => address)));
+  const directory = join(config.data_dir, 'chain');
+  const chain = unwrap(await openChain({ directory, genesis, create: false, firstSetHash }));
+  await checkBooksAtRest(chain).finally(() => chain.close());
 }
 
 /** A network small enough that a round takes seconds on a busy core; `plan` says what differs. */
@@ -102,6 +121,7 @@ export function startProcess(
     flags,
   });
   stage.children.push(child);
+  stage.configFiles.add(node.configFile);
   return child;
 }
 
