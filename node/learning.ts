@@ -336,7 +336,9 @@ function followHeads(parts: {
 }): HeadFollower {
   const { chain, history, agents, sender, caughtUp, log } = parts;
   const { keeper, trainer, auditor, challenges, claims } = agents;
-  let queue: Promise<void> = Promise.resolve();
+  // Blocks have come since the history was read back, and the head may be of a run that is told of later: what lies between is
+  // read before the first block that is told of from now on.
+  let queue: Promise<void> = replayHistory(chain, history);
   let waiting = 0;
 
   async function act(event: HeadEvent | null, events: ReturnType<typeof systemEvents>): Promise<void> {
@@ -375,8 +377,9 @@ function followHeads(parts: {
       .catch((error: unknown) => log.error('head not followed', { reason: String(error) }));
   });
   return {
-    /** What happened in the running round before this node started. */
+    /** What happened until now, in all rounds and in the running one. */
     async catchUp() {
+      await queue;
       const record = await readCurrentRound(systemView(chain));
       if (record === null || record.frozenBlock === 0) return;
       const events: Result<ReturnType<typeof systemEvents>> = await roundEvents(
