@@ -97,6 +97,8 @@ const VOTE_HEIGHT = 4;
 const VOTE_ROUND = 12;
 const PROPOSAL_VALID_ROUND = 15;
 const PROPOSAL_VALUE = 19;
+/** Votes of strangers sent at a time. */
+const STRANGERS = 6;
 /** Times the votes are sent until they are in time. */
 const FLOODS = 6;
 const BLOCKS = 60;
@@ -105,13 +107,16 @@ const FORGED: readonly HostileCase[] = [
   {
     number: 10,
     what: 'votes of a stranger are dropped, and a few of them cost the connection',
-    run: isBanned((target) => (height) => {
-      const key = target.random.bytes(32).fill(1, 0, 1);
-      const value = toHex(target.random.bytes(32));
-      return [
-        encodeMessage({ kind: 'vote', vote: voteOf(target, height, value, key, toHex(target.random.bytes(20))) }),
-      ];
-    }),
+    // A few at a time: of a height that is not in progress they are only dropped, and what little they cost is forgotten.
+    run: isBanned(
+      (target) => (height) =>
+        Array.from({ length: STRANGERS }, () => {
+          const key = target.random.bytes(32).fill(1, 0, 1);
+          const value = toHex(target.random.bytes(32));
+          const voter = toHex(target.random.bytes(20));
+          return encodeMessage({ kind: 'vote', vote: voteOf(target, height, value, key, voter) });
+        }),
+    ),
   },
   {
     number: 11,
