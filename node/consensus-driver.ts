@@ -57,8 +57,9 @@ export class ConsensusDriver {
   #set: ValidatorSet = weightedSet([]);
   #core: HeightState | null = null;
   #height = 0;
-  /** Height after the run that is being taken in, or 0. */
   #takenTo = 0;
+  /** Votes the rules cast while this key had to wait: without them there may never be a quorum. */
+  #owed: Effect[] = [];
   #isStarted = false;
   #queue: Work[] = [];
   #effects: Effect[] = [];
@@ -157,6 +158,7 @@ export class ConsensusDriver {
     this.#set = validatorSet(await this.#options.validators(this.#height));
     this.#core = this.#newCore();
     this.#proposals.clear();
+    this.#owed = [];
     this.#reported.clear();
     this.#proposalMs = null;
     const memory = present(this.#memory, 'memory');
@@ -207,7 +209,6 @@ export class ConsensusDriver {
     this.#enqueue({ kind: 'resume', height: this.#height });
   }
 
-  /** Queues an event of the height in progress. */
   #event(event: Event, entry: LogEntry | null, isFirst = false): void {
     this.#enqueue({ kind: 'event', height: this.#height, event, entry }, isFirst);
   }
@@ -240,10 +241,10 @@ export class ConsensusDriver {
     } else if (work.kind === 'event' && !isKnown(present(this.#core, 'core'), work.event)) {
       this.#feed(work.event, work.entry);
     }
-    await this.#performAll(this.#effects.splice(0));
+    const owed = work.kind === 'event' && work.event.kind === 'resend' ? this.#owed.splice(0) : [];
+    await this.#performAll([...owed, ...this.#effects.splice(0)]);
   }
 
-  /** Logs an event, then steps the core. */
   #feed(event: Event, entry: LogEntry | null): void {
     const memory = present(this.#memory, 'memory');
     if (entry !== null && memory.height() === this.#height) memory.append(entry);
@@ -303,6 +304,7 @@ export class ConsensusDriver {
     const { ballot } = effect;
     const order = ballot.type === 'prevote' ? 2 : 3;
     const signature = this.#sign(ballot.round, order, ballotDigest(this.#domain, ballot));
+    if (signature === null && this.#signer.isWaiting(ballot.height)) this.#owed = [...this.#owed.slice(-7), effect];
     if (signature === null || this.#signer.address === null) return;
     const vote: Vote = { ...ballot, voter: this.#signer.address, signature };
     const bytes = encodeMessage({ kind: 'vote', vote });
@@ -412,7 +414,6 @@ export class ConsensusDriver {
     return verdict;
   }
 
-  /** Turns an authentic message of this height into an event. */
   #act(message: WireMessage): void {
     const height = this.#height;
     const entry: LogEntry = { kind: 'message', bytes: encodeMessage(message), validity: 'valid' };
@@ -450,7 +451,6 @@ export class ConsensusDriver {
     this.#event({ kind: 'proposal', proposal, validity }, entry);
   }
 
-  /** Asks for the blocks after those that are here or being taken in, if there is reason to. One run waits at most. */
   #pollPeers(): void {
     if (this.#isStopped || this.#queue.some((work) => work.kind === 'certified')) return;
     const height = Math.max(this.#height, this.#takenTo);
@@ -476,7 +476,6 @@ export class ConsensusDriver {
     const { height } = blocks.head();
     if (this.#isStopped || height < first) return;
     if (this.#signer.isUnused()) {
-      // Nothing is known of what this key signed before: the height that may have been in progress is left to the others.
       this.#signer.holdBack(height + 2, this.#options.clock.monotonic() + UNKNOWN_PAST_MS);
     }
     log.info('synced', { from: first, to: height, peer: given.peer });

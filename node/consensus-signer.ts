@@ -15,6 +15,8 @@ export type ConsensusSigner = Readonly<{
   address: Hex | null;
   /** Signature, or null where the guard or a hold-back forbids it. Throws on a storage error. `syncLog` runs first. */
   sign(place: SignPlace, digest: Uint8Array, syncLog: () => void): Uint8Array | null;
+  /** True while this key must not sign at `height`, for a reason that passes by itself. */
+  isWaiting(height: number): boolean;
   /** No signatures below `height` until then, or until `untilMs` of the monotonic clock. */
   holdBack(height: number, untilMs: number): void;
   /** True once a signature has left since the start. */
@@ -40,6 +42,7 @@ export type SignerOptions = Readonly<{
 export const FOLLOWER: ConsensusSigner = {
   address: null,
   sign: () => null,
+  isWaiting: () => false,
   holdBack: () => {},
   hasSigned: () => false,
   lastSigned: () => null,
@@ -62,10 +65,12 @@ export function openConsensusSigner(options: SignerOptions): Result<ConsensusSig
   let heldBelow = 0;
   let heldUntilMs = 0;
   let hasSigned = false;
+  const isWaiting = (height: number): boolean => (height < heldBelow && clock.monotonic() < heldUntilMs) || !maySign();
   return success({
     address,
+    isWaiting,
     sign(place, digest, syncLog) {
-      if ((place.height < heldBelow && clock.monotonic() < heldUntilMs) || !maySign()) return null;
+      if (isWaiting(place.height)) return null;
       // The inputs a signature rests on must outlive a crash, or a lock could be forgotten.
       syncLog();
       const signed = guard.sign(place, digest, (bytes) => signDigest(bytes, key));

@@ -2,7 +2,7 @@
 // waiting for conditions over the HTTP API, and ending everything that was started.
 
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -51,9 +51,8 @@ export function openStage(name: string): Stage {
     running,
     async close() {
       await Promise.all(children.map((child) => kill(child)));
-      const [first] = configFiles;
       // Where no node ran in this process, nobody has seen the books yet.
-      const books = running.length > 0 || first === undefined ? [] : [checkProcessBooks(first)];
+      const books = running.length > 0 ? [] : [checkProcessBooks([...configFiles])];
       const ended = await Promise.allSettled([...running.map((node) => node.stop()), ...books]);
       rmSync(directory, { recursive: true, force: true });
       for (const end of ended) if (end.status === 'rejected') throw end.reason;
@@ -61,9 +60,11 @@ export function openStage(name: string): Stage {
   };
 }
 
-/** The books of every block in the chain that a process has left. */
-async function checkProcessBooks(configFile: string): Promise<void> {
-  const { config } = unwrap(loadConfig({ file: configFile, flags: {}, environment: {} }));
+/** The books of every block in the first chain that a process has left; there is none where disks are gone. */
+async function checkProcessBooks(configFiles: readonly string[]): Promise<void> {
+  const configs = configFiles.map((file) => unwrap(loadConfig({ file, flags: {}, environment: {} })).config);
+  const config = configs.find(({ data_dir }) => existsSync(join(data_dir, 'chain', 'CURRENT')));
+  if (config === undefined) return;
   const { genesis } = unwrap(readGenesis(config.genesis_file));
   const firstSetHash = toHex(validatorSetHash(genesis.authorities.map(({ address }) => address)));
   const directory = join(config.data_dir, 'chain');

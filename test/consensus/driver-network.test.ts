@@ -17,6 +17,19 @@ function agree(network: ToyNetwork): boolean {
   return chains.every((chain) => chain.every((hash, index) => hash === longest[index]));
 }
 
+test('votes cast while a key had to wait are signed afterwards, or nobody would get on', async (t) => {
+  const network = new ToyNetwork(4);
+  t.teardown(() => network.close());
+  const [waiting, others] = [network.nodes.slice(0, 2), network.nodes.slice(2)];
+  const untilMs = systemClock.monotonic() + 3_000;
+  for (const node of others) t.true((await network.start(node.index)).ok);
+  network.overrides = { maySign: () => systemClock.monotonic() >= untilMs };
+  for (const node of waiting) t.true((await network.start(node.index)).ok);
+  // Two of four is no quorum, so no timer of this round leads on: what decides it are the votes of the two that had to wait.
+  t.true(await network.until(() => network.nodes.every((node) => node.chain.head.height >= 2), 15_000));
+  t.true(agree(network));
+});
+
 test('four authorities decide a block a second, agree, and every certificate verifies on its own', async (t) => {
   const network = new ToyNetwork(4, 1);
   t.teardown(() => network.close());
