@@ -6,7 +6,7 @@ import type { Address, BlockRecord, Hash, Header, Transaction, Withdrawal } from
 import type { ChainLimits } from './limits.ts';
 import { headerFromItems, headerHash, headerItems } from './header.ts';
 import { keccakHex } from './keccak.ts';
-import { decodeFirst, decodeRlp, encodedLength, encodeRlp, type Item, ListReader, listHeader, minimal } from './rlp.ts';
+import { decodeRlp, encodedLength, encodeRlp, type Item, ListReader, listHeader, minimal } from './rlp.ts';
 import { BLOB_TYPE, decodeTransaction } from './transaction.ts';
 
 export type BlockBounds = Pick<
@@ -61,7 +61,7 @@ export function blockRecord(parts: Omit<BlockRecord, 'hash' | 'size'>): BlockRec
   return { ...parts, hash: headerHash(parts.header), size: executionBlockRlp(parts).length };
 }
 
-/** Header and hash of wire bytes, without looking at what comes behind it. Faults name the field. */
+/** Header and hash of wire bytes, without looking at the transactions. Faults name the field. */
 export function decodeHeader(
   wire: Uint8Array,
   bounds: Pick<BlockBounds, 'blockBytes'>,
@@ -69,11 +69,12 @@ export function decodeHeader(
   if (wire.length > bounds.blockBytes) {
     return fault('blockTooLarge', `block: ${wire.length} bytes, limit ${bounds.blockBytes}`, { bytes: wire.length });
   }
-  const first = decodeFirst(wire);
-  if (first === null) return fault('badBlock', 'block: not one canonical RLP list');
-  if (!Array.isArray(first.item)) return fault('badBlock', 'block.header: not a list');
-  const header = headerFromItems(first.item);
-  return header.ok ? success({ hash: keccakHex(first.raw), header: header.value }) : header;
+  const items = decodeRlp(wire);
+  if (!Array.isArray(items) || items.length !== 5) return fault('badBlock', 'block: not one canonical RLP list of 5');
+  const item = items[0];
+  if (!Array.isArray(item)) return fault('badBlock', 'block.header: not a list');
+  const header = headerFromItems(item);
+  return header.ok ? success({ hash: keccakHex(encodeRlp(item)), header: header.value }) : header;
 }
 
 /** What spares decoding or signature recovery: senders by index, or transactions by hash (the pool's). */

@@ -77,15 +77,6 @@ export function decodeRlp(given: Uint8Array): Item | null {
   return read !== null && read.end === bytes.length ? read.item : null;
 }
 
-/** First item of a list and its own bytes, or null when they are not canonical; the items behind it are not looked at. */
-export function decodeFirst(given: Uint8Array): Readonly<{ item: Item; raw: Uint8Array }> | null {
-  const bytes = new Uint8Array(given.buffer, given.byteOffset, given.length);
-  const ends = (bytes[0] ?? 0) < 0xc0 ? null : payload(bytes, 0, bytes.length, 0xc0);
-  if (ends === null || ends[1] !== bytes.length) return null;
-  const read = readItem(bytes, ends[0], ends[1], 1);
-  return read === null ? null : { item: read.item, raw: bytes.subarray(ends[0], read.end) };
-}
-
 /** Ends of the payload that begins after the prefix at `at`, or null when the prefix is not the shortest or runs over. */
 function payload(bytes: Uint8Array, at: number, limit: number, base: number): readonly [number, number] | null {
   const short = (bytes[at] as number) - base;

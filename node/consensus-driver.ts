@@ -25,6 +25,7 @@ import type { CertifiedBlock, ConsensusBlocks, ConsensusOptions, ConsensusStatus
 import { type Proposals, createProposals } from './consensus-proposals.ts';
 import { type Replayed, replayEvents } from './consensus-replay.ts';
 import { type ConsensusSigner, FOLLOWER } from './consensus-signer.ts';
+import { OWED_VOTES } from './limits.ts';
 import type { SignStep } from './sign-guard.ts';
 import { type TimerSet, timerSet } from './timer-set.ts';
 
@@ -241,7 +242,7 @@ export class ConsensusDriver {
     } else if (work.kind === 'event' && !isKnown(present(this.#core, 'core'), work.event)) {
       this.#feed(work.event, work.entry);
     }
-    const owed = work.kind === 'event' && work.event.kind === 'resend' ? this.#owed.splice(0) : [];
+    const owed = work.kind === 'event' && work.event.kind === 'resend' ? this.#owed.splice(0).slice(-OWED_VOTES) : [];
     await this.#performAll([...owed, ...this.#effects.splice(0)]);
   }
 
@@ -304,7 +305,7 @@ export class ConsensusDriver {
     const { ballot } = effect;
     const order = ballot.type === 'prevote' ? 2 : 3;
     const signature = this.#sign(ballot.round, order, ballotDigest(this.#domain, ballot));
-    if (signature === null && this.#signer.isWaiting(ballot.height)) this.#owed = [...this.#owed.slice(-7), effect];
+    if (signature === null && this.#signer.isWaiting(ballot.height)) this.#owed.push(effect);
     if (signature === null || this.#signer.address === null) return;
     const vote: Vote = { ...ballot, voter: this.#signer.address, signature };
     const bytes = encodeMessage({ kind: 'vote', vote });
@@ -372,8 +373,7 @@ export class ConsensusDriver {
     const wire = this.#proposals.get(effect.value);
     if (wire === undefined) return; // dropped to make room: the block is fetched like any other that is missing
     const certificate = encodeCertificate(certificateOf(effect.votes, this.#set));
-    const decided = { wire, hash: effect.value as Hex };
-    const done = await this.#finalise(decided, certificate, effect.round, false);
+    const done = await this.#finalise({ wire, hash: effect.value as Hex }, certificate, effect.round, false);
     if (!done.ok) throw new Error(`the decided block does not execute: ${done.message}`);
     await this.#begin();
   }
@@ -476,6 +476,7 @@ export class ConsensusDriver {
     const { height } = blocks.head();
     if (this.#isStopped || height < first) return;
     if (this.#signer.isUnused()) {
+      // Nothing is known of what this key signed before: the height that may have been in progress is left to the others.
       this.#signer.holdBack(height + 2, this.#options.clock.monotonic() + UNKNOWN_PAST_MS);
     }
     log.info('synced', { from: first, to: height, peer: given.peer });

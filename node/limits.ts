@@ -59,6 +59,8 @@ export const GOSSIP_BATCH_TRANSACTIONS = 1_024;
 export const RECOVERY_LEAST = 8;
 export const RECOVERY_BATCHES = 64;
 export const RECOVERY_SENDERS = 16_384;
+/** Votes kept for a key that has to wait before it may sign them. */
+export const OWED_VOTES = 8;
 /** Blocks of a run that make it worth starting the proof thread. */
 export const EXAMINE_LEAST = 64;
 /** Blocks asked of a peer in one request. */
