@@ -1,6 +1,6 @@
 // Owns the rules the code is held to that no compiler checks: layers, lengths, file heads, banned words, dead files.
 
-import { readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
@@ -169,4 +169,17 @@ test('tracked folders hold no build output', (t) => {
     readdirSync(join(root, folder)).filter((name) => name.endsWith('.js') || name.endsWith('.wasm')),
   );
   t.deepEqual(stray, []);
+});
+
+test('files that the docs name are there', (t) => {
+  const folders = ['', 'docs', join('docs', 'decisions'), join('docs', 'protocol')];
+  const pages = folders.flatMap((folder) =>
+    readdirSync(join(root, folder)).flatMap((name) => (name.endsWith('.md') ? [join(folder, name)] : [])),
+  );
+  const wrong = pages.flatMap((page) =>
+    [...readFileSync(join(root, page), 'utf8').matchAll(/`([a-z]+\/[\w./-]+\.(?:ts|mjs|sol|py))`/g)].flatMap(
+      ([, path]) => (existsSync(join(root, path ?? '')) ? [] : [`${page}: ${path}`]),
+    ),
+  );
+  t.deepEqual(wrong, []);
 });
