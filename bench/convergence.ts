@@ -25,7 +25,13 @@ const PLOT = join(ROOT, 'docs', 'decisions', '007-convergence.svg');
 /** The campaign's last line, which the economy report reads. */
 const SUMMARY = join(ROOT, 'docs', 'decisions', '007-convergence.json');
 const HELD_OUT_SEQUENCES = 128;
-const TRAINERS = [1, 2, 4, 8];
+/** Trainers and their outer step: about the square root of their number, for what they move is mostly their own noise, and a mean
+ * of k has the k-th part of its variance. A given `eta` is that of eight. */
+const OUTER_STEPS = [
+  { trainers: 1, etaNumerator: 1, etaShift: 0 },
+  { trainers: 2, etaNumerator: 3, etaShift: 1 },
+  { trainers: 4, etaNumerator: 2, etaShift: 0 },
+];
 
 type Named = Readonly<{ name: string; plan: RunPlan }>;
 
@@ -120,9 +126,9 @@ function synchronous(plan: RunPlan): Named[] {
 function campaign(plan: RunPlan): Named[] {
   return [
     ...synchronous(plan),
-    ...TRAINERS.map((trainers) => ({
-      name: `${trainers} trainer${trainers === 1 ? '' : 's'}`,
-      plan: { ...plan, trainers },
+    ...[...OUTER_STEPS, { trainers: 8 }].map((given) => ({
+      name: `${given.trainers} trainer${given.trainers === 1 ? '' : 's'}`,
+      plan: { ...plan, ...given },
     })),
     { name: '8 trainers, dense int8', plan: { ...plan, shape: null, decay: 0 } },
   ];

@@ -1,12 +1,13 @@
 // Owns the wire form of blocks: rlp([header, transactions, withdrawals, parentCertificate, vrfProof]), canonical or refused.
 
-import { concat, fromHex, toHex } from '../base/bytes.ts';
+import { concat, equal, fromHex, toHex } from '../base/bytes.ts';
+import { present } from '../base/check.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import type { Address, BlockRecord, Hash, Header, Transaction, Withdrawal } from './api.ts';
 import type { ChainLimits } from './limits.ts';
 import { headerFromItems, headerHash, headerItems } from './header.ts';
 import { keccakHex } from './keccak.ts';
-import { decodeRlp, encodedLength, encodeRlp, type Item, ListReader, listHeader, minimal } from './rlp.ts';
+import { decodeRlp, encodedLength, encodeRlp, firstList, type Item, ListReader, listHeader, minimal } from './rlp.ts';
 import { BLOB_TYPE, decodeTransaction } from './transaction.ts';
 
 export type BlockBounds = Pick<
@@ -73,8 +74,23 @@ export function decodeHeader(
   if (!Array.isArray(items) || items.length !== 5) return fault('badBlock', 'block: not one canonical RLP list of 5');
   const item = items[0];
   if (!Array.isArray(item)) return fault('badBlock', 'block.header: not a list');
-  const header = headerFromItems(item);
-  return header.ok ? success({ hash: keccakHex(encodeRlp(item)), header: header.value }) : header;
+  return headerOf(wire, item);
+}
+
+type Named = Readonly<{ hash: Hash; header: Header }>;
+
+/** The last header that was read, by its bytes: a block is identified first, judged next, and both read it. */
+let lastRead: Readonly<{ bytes: Uint8Array; named: Named }> | null = null;
+
+/** Header and hash of canonical wire bytes, whose first item is `items`. */
+function headerOf(wire: Uint8Array, items: readonly Item[]): Result<Named> {
+  const bytes = present(firstList(wire), 'header of the wire bytes');
+  if (lastRead !== null && equal(lastRead.bytes, bytes)) return success(lastRead.named);
+  const header = headerFromItems(items);
+  if (!header.ok) return header;
+  const named = { hash: keccakHex(bytes), header: header.value };
+  lastRead = { bytes: bytes.slice(), named };
+  return success(named);
 }
 
 /** What spares decoding or signature recovery: senders by index, or transactions by hash (the pool's). */
@@ -90,8 +106,8 @@ export function decodeBlock(wire: Uint8Array, bounds: BlockBounds, known: Known 
   if (items.length !== 5) return fault('badBlock', `block: ${items.length} fields, expected 5`);
   const [headerItem, transactionItems, withdrawalItems, certificate, proof] = items;
   if (!Array.isArray(headerItem)) return fault('badBlock', 'block.header: not a list');
-  const header = headerFromItems(headerItem);
-  if (!header.ok) return header;
+  const named = headerOf(wire, headerItem);
+  if (!named.ok) return named;
   if (!Array.isArray(transactionItems)) return fault('badBlock', 'block.transactions: not a list');
   const transactions = decodeTransactions(transactionItems, bounds, known);
   if (!transactions.ok) return transactions;
@@ -105,13 +121,13 @@ export function decodeBlock(wire: Uint8Array, bounds: BlockBounds, known: Known 
     return fault('badBlock', `block.vrfProof: not bytes of at most ${bounds.vrfProofBytes}`);
   }
   return success({
-    header: header.value,
+    header: named.value.header,
     transactions: transactions.value,
     withdrawals: withdrawals.value,
     parentCertificate: certificate,
     vrfProof: proof,
     // The form is canonical: what was read is what encoding the parts again would give.
-    hash: keccakHex(encodeRlp(headerItem)),
+    hash: named.value.hash,
     size: encodedLength([headerItem, transactionItems, [], withdrawalItems]),
   });
 }

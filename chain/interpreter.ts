@@ -36,12 +36,27 @@ type Machine = {
   readonly _opcodeMap: Entry[];
   readonly _block?: unknown;
   readonly _tx?: Readonly<{ gasPrice: bigint; origin?: unknown }>;
-  readonly stateManager: Readonly<{ getAccount(address: unknown): Promise<unknown> }>;
+  readonly stateManager: Readonly<{ getAccount(address: unknown): Promise<Account | undefined> }>;
   readonly blockchain: unknown;
   readonly journal: unknown;
   readonly performanceLogger: unknown;
-  readonly _optsCached: Readonly<{ profiler?: unknown }>;
-  runInterpreter(message: Frame, options?: FrameOptions): Promise<object>;
+  readonly _optsCached: Readonly<{ profiler?: Readonly<{ enabled?: boolean }> }>;
+  readonly common: Readonly<{ isActivatedEIP(eip: number): boolean }>;
+  runInterpreter(message: Frame, options?: FrameOptions): Promise<FrameResult>;
+  _executeCall(message: Call): Promise<{ execResult: object }>;
+  _reduceSenderBalance(account: Account, message: Call): Promise<void>;
+  _addToBalance(account: Account, message: Call): Promise<void>;
+  _loadCode(message: Call): Promise<void>;
+  runPrecompile(code: unknown, data: Uint8Array, gasLimit: bigint): Promise<FrameResult>;
+  postMessageCleanup(): void;
+};
+
+/** The library's message of a call. */
+type Call = Omit<Frame, 'code'> & {
+  code?: Uint8Array | ((...args: never[]) => unknown);
+  readonly data: Uint8Array;
+  readonly isCompiled?: boolean;
+  readonly delegatecall?: boolean;
 };
 
 type Frame = Readonly<{
@@ -63,7 +78,13 @@ type Frame = Readonly<{
   createdAddresses?: unknown;
 }>;
 type FrameOptions = Readonly<{ pc?: number; initialLogs?: unknown }>;
-type FrameResult = { returnValue?: Uint8Array; selfdestruct?: unknown; createdAddresses?: unknown; logs?: unknown };
+type FrameResult = {
+  returnValue?: Uint8Array;
+  gasRefund?: bigint | undefined;
+  selfdestruct?: unknown;
+  createdAddresses?: unknown;
+  logs?: unknown;
+};
 
 type Interpreter = {
   readonly _evm: Machine;
@@ -79,6 +100,10 @@ const JUMP = 0x56;
 const JUMPI = 0x57;
 /** EIPs whose rules live inside the library's loop: witnesses (6800, 7864), object format (3540), access lists (7928). */
 const LOOP_EIPS = [3_540, 6_800, 7_864, 7_928];
+
+/** EIPs whose rules live in what the library does around a call's frame: witnesses, and Amsterdam's gas, logs and access
+ * lists (2780, 7708, 7928, 8037). */
+const CALL_EIPS = [2_780, 6_800, 7_708, 7_864, 7_928, 8_037];
 
 /** By the code's bytes as the state hands them out: one object for one code hash, while it is in the cache. */
 const analyses = new WeakMap<Uint8Array, Analysis>();
@@ -99,6 +124,52 @@ export async function replaceLoop(evm: EVM): Promise<void> {
     return isOrdinary(this, options) ? loop(this, code) : original.call(this, code, options);
   };
   replaceFrame(Object.getPrototypeOf(evm) as Machine, prototype.constructor as InterpreterClass);
+  replaceCall(Object.getPrototypeOf(evm) as Machine);
+}
+
+/** The library copies a call's message field by field for its frame, a twentieth of an empty block's time; the frame reads the
+ * message itself. What a call moves and loads stays the library's. */
+function replaceCall(prototype: Machine): void {
+  const original = prototype._executeCall;
+  check(typeof original === 'function', 'the EVM library executes calls elsewhere');
+  prototype._executeCall = async function executeCall(message) {
+    const isPlain = !this.DEBUG && this._optsCached.profiler?.enabled !== true;
+    if (!isPlain || CALL_EIPS.some((eip) => this.common.isActivatedEIP(eip))) return original.call(this, message);
+    const { depth, gasLimit, gasRefund, delegatecall } = message;
+    let refused: unknown;
+    if (delegatecall !== true) {
+      refused = await refusal(this._reduceSenderBalance(await accountOf(this, message.caller), message));
+      refused = (await refusal(this._addToBalance(await accountOf(this, message.to), message))) ?? refused;
+    }
+    await this._loadCode(message);
+    const { code } = message;
+    if (refused !== undefined || code === undefined || (typeof code !== 'function' && code.length === 0)) {
+      const returnValue = new Uint8Array(0);
+      return { execResult: { gasRefund, executionGasUsed: 0n, exceptionError: refused, returnValue } };
+    }
+    let result: FrameResult;
+    if (message.isCompiled === true) {
+      result = await this.runPrecompile(code, message.data, gasLimit);
+      result.gasRefund = gasRefund;
+    } else result = await this.runInterpreter(message as Frame);
+    if (depth === 0) this.postMessageCleanup();
+    return { execResult: result };
+  };
+}
+
+async function accountOf(machine: Machine, address: unknown): Promise<Account> {
+  return (await machine.stateManager.getAccount(address)) ?? new Account();
+}
+
+/** The EVM's reason for not moving a value, if it has one. */
+async function refusal(moved: Promise<void>): Promise<EVMError | undefined> {
+  try {
+    await moved;
+    return undefined;
+  } catch (error) {
+    if (error instanceof EVMError) return error;
+    throw error;
+  }
 }
 
 type InterpreterClass = new (

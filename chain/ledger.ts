@@ -17,11 +17,11 @@ import type {
 } from './api.ts';
 import type { ChainLimits } from './limits.ts';
 import { decodeBlock } from './block-codec.ts';
-import { headerFromItems, headerItems } from './header.ts';
+import { headerFromItems } from './header.ts';
 import { keccak256 } from './keccak.ts';
 import { type Outcome, packOutcomes, receiptViews, TRANSFER_TOPIC, unpackOutcomes } from './receipt.ts';
 import { bodyKey, EMPTY, headerKey, key, lookupKey, metaKey, numberKey, PREFIX, receiptsKey } from './records.ts';
-import { decodeRlp, encodeRlp, type Item, ListReader, minimal } from './rlp.ts';
+import { decodeRlp, encodeRlp, firstList, type Item, ListReader, minimal } from './rlp.ts';
 import type { Row, Store } from './store.ts';
 
 /** Running sums since genesis, kept in the head's record. */
@@ -78,7 +78,7 @@ export function blockRows(
   systemLogs: readonly RawLog[],
 ): Row[] {
   const { number } = block.header;
-  const header = encodeRlp(headerItems(block.header));
+  const header = present(firstList(wire), 'header of the wire bytes');
   const rows: Row[] = [
     [headerKey(number), concat(u32be(header.length), header, certificate)],
     [numberKey(block.hash), minimal(number)],

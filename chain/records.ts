@@ -1,7 +1,7 @@
 // Owns the rows of the database: key prefixes, key layout, and the checksum every value carries.
 
 import { crc32 } from 'node:zlib';
-import { concat, fromHex, u64be } from '../base/bytes.ts';
+import { fromHex, u64be } from '../base/bytes.ts';
 import type { Address, Hash } from './api.ts';
 
 /** One byte each. Heights are 8 bytes big-endian, so ranges scan in block order. */
@@ -26,7 +26,16 @@ export const PREFIX = {
 export const EMPTY = new Uint8Array(0);
 
 export function key(prefix: number, ...parts: readonly Uint8Array[]): Uint8Array {
-  return concat(Uint8Array.of(prefix), ...parts);
+  let length = 1;
+  for (const part of parts) length += part.length;
+  const out = new Uint8Array(length);
+  out[0] = prefix;
+  let at = 1;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 }
 
 export const metaKey = (name: string): Uint8Array => key(PREFIX.meta, Buffer.from(name));
@@ -44,8 +53,6 @@ export const storageNodeKey = (address: Address, path: Uint8Array): Uint8Array =
   key(PREFIX.storageNode, fromHex(address), path);
 export const accountBeforeKey = (address: Address, n: number): Uint8Array =>
   key(PREFIX.accountBefore, fromHex(address), u64be(n));
-export const slotBeforeKey = (address: Address, slot: Hash, n: number): Uint8Array =>
-  key(PREFIX.slotBefore, fromHex(address), fromHex(slot), u64be(n));
 
 const CHECKSUM_BYTES = 4;
 

@@ -113,6 +113,18 @@ function readItem(bytes: Uint8Array, at: number, limit: number, depth: number): 
   return { item: items, end };
 }
 
+/** Encoding of the list that stands first in a list, as a view; null where there is none. Looks no deeper. */
+export function firstList(bytes: Uint8Array): Uint8Array | null {
+  const outer = listPayload(bytes, 0, bytes.length);
+  if (outer === null) return null;
+  const inner = listPayload(bytes, outer[0], outer[1]);
+  return inner === null ? null : bytes.subarray(outer[0], inner[1]);
+}
+
+function listPayload(bytes: Uint8Array, at: number, limit: number): readonly [number, number] | null {
+  return at < limit && (bytes[at] as number) >= 0xc0 ? payload(bytes, at, limit, 0xc0) : null;
+}
+
 /** Length prefix of a list whose items are already encoded. */
 export function listHeader(length: number): Uint8Array {
   const out = new Uint8Array(prefixLength(length));

@@ -1,29 +1,16 @@
 // Owns the step from an execution's changes to a state root and to the rows that write it: flat state, trie nodes,
 // code, and the earlier values that make reads of past blocks possible.
 
-import { equal, type Hex, toHex } from '../base/bytes.ts';
+import { equal, fromHex, type Hex, toHex, u64be } from '../base/bytes.ts';
 import { accountRlp, type AccountRecord, EMPTY_ACCOUNT, EMPTY_TRIE_ROOT, packAccount, sameAccount } from './account.ts';
 import type { Address, Hash } from './api.ts';
 import type { HeadState, StateAdvance } from './head-state.ts';
 import { keccak256 } from './keccak.ts';
-import {
-  accountBeforeKey,
-  accountKey,
-  accountNodeKey,
-  changedKey,
-  codeKey,
-  EMPTY,
-  key,
-  PREFIX,
-  slotBeforeKey,
-  slotKey,
-  storageNodeKey,
-} from './records.ts';
+import { accountBeforeKey, accountKey, changedKey, codeKey, EMPTY, key, PREFIX } from './records.ts';
 import { encodeRlp } from './rlp.ts';
 import type { StateChanges } from './state-journal.ts';
 import type { Row, Store } from './store.ts';
-import { fromHex } from '../base/bytes.ts';
-import { pathBytes, type TrieWrites } from './trie.ts';
+import type { TrieWrites } from './trie.ts';
 import type { Node } from './trie-node.ts';
 
 export type SealedState = Readonly<{ rows: readonly Row[]; advance: StateAdvance }>;
@@ -63,7 +50,7 @@ export async function sealState(
     keepCode(work, changes, base, next);
   }
   const { root, writes } = trie.seal();
-  pushNodes(work, writes, accountNodeKey);
+  pushNodes(work, writes, ACCOUNT_NODES);
   if (work.before.length > 0) work.rows.push([changedKey(height), encodeRlp(work.before)]);
   return {
     rows: work.rows,
@@ -82,8 +69,16 @@ function touched(changes: StateChanges): Set<Address> {
   return new Set([...changes.accounts.keys(), ...changes.slots.keys(), ...changes.cleared]);
 }
 
-function pushNodes(work: Work, writes: TrieWrites, keyOf: (path: Uint8Array) => Uint8Array): void {
-  for (const [path, rlp] of writes) work.rows.push([keyOf(pathBytes(path)), rlp]);
+const ACCOUNT_NODES = key(PREFIX.accountNode);
+
+/** `prefix` is what precedes a node's path in its row's key. */
+function pushNodes(work: Work, writes: TrieWrites, prefix: Uint8Array): void {
+  for (const [path, rlp] of writes) {
+    const rowKey = new Uint8Array(prefix.length + path.length);
+    rowKey.set(prefix);
+    for (let i = 0; i < path.length; i++) rowKey[prefix.length + i] = path.charCodeAt(i);
+    work.rows.push([rowKey, rlp]);
+  }
 }
 
 /** Earlier values exist for blocks that have a parent. */
@@ -107,6 +102,7 @@ async function sealStorage(
   target: AccountRecord | null,
 ): Promise<Uint8Array> {
   const baseRoot = (base ?? EMPTY_ACCOUNT).storageRoot;
+  if (!changes.slots.has(address) && !changes.cleared.has(address) && target !== null) return baseRoot;
   const cleared = changes.cleared.has(address) || target === null;
   const values = new Map<Hash, Uint8Array>();
   const hadStorage = !equal(baseRoot, EMPTY_TRIE_ROOT);
@@ -114,20 +110,24 @@ async function sealStorage(
   if (target !== null) for (const [slot, value] of changes.slots.get(address) ?? []) values.set(slot, value);
   const trie = work.head.storageTrie(address, cleared ? null : baseRoot);
   const kept = new Map<Hash, Uint8Array>();
+  const addressBytes = fromHex(address);
+  const heightBytes = u64be(work.height);
   for (const [slot, value] of values) {
     const before = hadStorage ? work.head.storage(address, slot) : EMPTY;
-    if (cleared ? value.length > 0 : !equal(before, value)) {
-      trie.put(keccak256(fromHex(slot)), value.length === 0 ? EMPTY : encodeRlp(value));
+    const isChanged = !equal(before, value);
+    const slotBytes = fromHex(slot);
+    if (cleared ? value.length > 0 : isChanged) {
+      trie.put(keccak256(slotBytes), value.length === 0 ? EMPTY : encodeRlp(value));
     }
-    if (equal(before, value)) continue;
+    if (!isChanged) continue;
     kept.set(slot, value);
-    work.rows.push([slotKey(address, slot), value.length === 0 ? null : value]);
-    keepBefore(work, slotBeforeKey(address, slot, work.height), before);
+    work.rows.push([key(PREFIX.slot, addressBytes, slotBytes), value.length === 0 ? null : value]);
+    keepBefore(work, key(PREFIX.slotBefore, addressBytes, slotBytes, heightBytes), before);
   }
   if (kept.size > 0) work.slots.set(address, kept);
   if (kept.size === 0 && !(cleared && hadStorage)) return cleared ? EMPTY_TRIE_ROOT : baseRoot;
   const { root, writes } = trie.seal();
-  pushNodes(work, writes, (path) => storageNodeKey(address, path));
+  pushNodes(work, writes, key(PREFIX.storageNode, addressBytes));
   work.storageTries.set(address, trie.root);
   work.nodes += trie.nodes;
   return root;

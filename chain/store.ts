@@ -39,8 +39,13 @@ type Database = Level<Uint8Array, Uint8Array> & {
 /** Rows fetched at once by a scan. */
 const SCAN_ROWS = 1_000;
 
+/** What Buffer's own toString calls; on plain bytes it spares making a Buffer of them first. */
+const { latin1Slice } = Buffer.prototype as unknown as {
+  latin1Slice(this: Uint8Array, from: number, to: number): string;
+};
+
 function idOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+  return latin1Slice.call(key, 0, key.length);
 }
 
 /** One open database. */

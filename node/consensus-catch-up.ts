@@ -7,7 +7,7 @@ import type { SigningDomain } from '../consensus/sign-bytes.ts';
 import { validatorSet } from '../consensus/validator-set.ts';
 import type { Clock } from './clock.ts';
 import type { BlockIdentity, CertifiedBlock, ConsensusBlocks, ConsensusSync } from './consensus-options.ts';
-import { SYNC_BLOCKS } from './limits.ts';
+import { RUNS_AHEAD, SYNC_BLOCKS } from './limits.ts';
 import type { Logger } from './logger.ts';
 
 /** Without progress for this long, a peer that claims our height is asked for it. */
@@ -18,8 +18,10 @@ const LIE_PAUSE_MS = 60_000;
 const MAX_PAUSED = 1_000;
 
 type CatchUpView = Readonly<{
-  /** Height in progress. */
+  /** Height in progress, or the one behind what is being taken in. */
   height: number;
+  /** Runs that were delivered and wait to be taken in. */
+  waiting: number;
   /** Highest height an authority has signed for, as far as is known. */
   highestSeen: number;
   /** A quorum has decided a block that is not here. */
@@ -29,7 +31,7 @@ type CatchUpView = Readonly<{
 }>;
 
 export type CatchUp = Readonly<{
-  /** Starts one request when there is reason to, and hands the answer to `deliver`. */
+  /** Starts one request when there is reason to and room for its answer, which goes to `deliver` once it was examined. */
   poll(view: CatchUpView): void;
   isFetching(): boolean;
   punish(peer: string, reason: string): void;
@@ -39,46 +41,63 @@ export type CatchUpOptions = Readonly<{
   sync: ConsensusSync;
   clock: Clock;
   log: Logger;
-  /** A run of blocks asked for from height `from` on. */
+  /** A run of blocks asked for from height `from` on. Runs come in the order in which they were asked for. */
   deliver(peer: string, from: number, blocks: readonly CertifiedBlock[]): void;
+  /** A run has come and is being examined: the next may be polled for. */
+  fetched(): void;
   fail(error: unknown): void;
 }>;
 
 export function createCatchUp(options: CatchUpOptions): CatchUp {
-  const { sync, clock, log, deliver, fail } = options;
+  const { sync, clock, log, deliver, fetched, fail } = options;
   const paused = new Map<string, number>();
-  let isFetching = false;
+  let isAsking = false;
+  /** Runs that have come and were not delivered yet, and the height behind the last of them. */
+  let examining = 0;
+  let next = 0;
+  let delivered: Promise<void> = Promise.resolve();
 
   function pause(peer: string, ms: number): void {
     if (paused.size >= MAX_PAUSED) paused.clear();
     paused.set(peer, clock.monotonic() + ms);
   }
 
-  async function fetch(peer: string, height: number): Promise<void> {
-    const answer = await sync.fetch(peer, height, SYNC_BLOCKS);
-    if (answer.ok && answer.value.length > 0) deliver(peer, height, answer.value);
-    else pause(peer, EMPTY_PAUSE_MS);
+  async function fetch(peer: string, from: number): Promise<void> {
+    const answer = await sync.fetch(peer, from, SYNC_BLOCKS);
     if (!answer.ok) log.debug('sync-refused', { peer, code: answer.code });
+    if (!answer.ok || answer.value.length === 0) return pause(peer, EMPTY_PAUSE_MS);
+    next = from + answer.value.length;
+    examining++;
+    const examined = sync.examine(answer.value);
+    examined.catch(() => undefined); // awaited when its turn comes
+    delivered = delivered
+      .then(async () => deliver(peer, from, await examined))
+      .catch(fail)
+      .finally(() => {
+        examining--;
+      });
   }
 
   return {
-    poll({ height, highestSeen, isMissing, finalMs }) {
-      if (isFetching) return;
+    poll({ height, waiting, highestSeen, isMissing, finalMs }) {
+      if (isAsking || examining + waiting >= RUNS_AHEAD) return;
+      const from = examining + waiting > 0 ? Math.max(height, next) : height;
       const nowMs = clock.monotonic();
-      const ahead = sync.peers().filter((peer) => peer.height >= height && (paused.get(peer.id) ?? 0) <= nowMs);
+      const ahead = sync.peers().filter((peer) => peer.height >= from && (paused.get(peer.id) ?? 0) <= nowMs);
       if (ahead.length === 0) return;
-      const isBehind = highestSeen > height + 1 || ahead.some((peer) => peer.height > height);
+      const isBehind = highestSeen > from + 1 || ahead.some((peer) => peer.height > from);
       if (!isBehind && !isMissing && nowMs - finalMs <= STALE_MS) return;
       const best = ahead.reduce((a, b) => (b.height > a.height ? b : a));
       const choices = ahead.filter((peer) => peer.height === best.height);
-      isFetching = true;
-      fetch(present(choices[height % choices.length], 'peer').id, height)
+      isAsking = true;
+      fetch(present(choices[from % choices.length], 'peer').id, from)
         .catch(fail)
         .finally(() => {
-          isFetching = false;
+          isAsking = false;
+          if (examining > 0) fetched();
         });
     },
-    isFetching: () => isFetching,
+    isFetching: () => isAsking || examining > 0,
     punish(peer, reason) {
       log.warn('sync-block-refused', { peer, reason });
       pause(peer, LIE_PAUSE_MS);

@@ -91,6 +91,7 @@ export class ConsensusDriver {
       clock: options.clock,
       log: options.log,
       deliver: (peer, from, blocks) => this.#enqueue({ kind: 'certified', peer, from, blocks }),
+      fetched: () => this.#pollPeers(),
       fail: (error) => this.#fatal(error),
     });
   }
@@ -419,15 +420,11 @@ export class ConsensusDriver {
     const entry: LogEntry = { kind: 'message', bytes: encodeMessage(message), validity: 'valid' };
     switch (message.kind) {
       case 'vote':
-        if (message.vote.height === height) {
-          this.#event({ kind: 'vote', vote: message.vote }, entry);
-        }
+        if (message.vote.height === height) this.#event({ kind: 'vote', vote: message.vote }, entry);
         return;
-      case 'polka': {
-        const votes = votesOf(message.certificate, 'prevote', this.#set);
-        this.#event({ kind: 'certificate', votes }, entry);
+      case 'polka':
+        this.#event({ kind: 'certificate', votes: votesOf(message.certificate, 'prevote', this.#set) }, entry);
         return;
-      }
       case 'proposal':
         this.#judge(message).catch((error: unknown) => this.#fatal(error));
         return;
@@ -452,10 +449,11 @@ export class ConsensusDriver {
   }
 
   #pollPeers(): void {
-    if (this.#isStopped || this.#queue.some((work) => work.kind === 'certified')) return;
+    if (this.#isStopped) return;
     const height = Math.max(this.#height, this.#takenTo);
+    const waiting = this.#queue.filter((work) => work.kind === 'certified').length;
     const isMissing = height === this.#height && this.#core !== null && missingDecision(this.#core) !== null;
-    this.#catchUp.poll({ height, highestSeen: this.#inbox.highestSeen(), isMissing, finalMs: this.#finalMs });
+    this.#catchUp.poll({ height, waiting, highestSeen: this.#inbox.highestSeen(), isMissing, finalMs: this.#finalMs });
   }
 
   async #takeCertified(given: Work & { kind: 'certified' }): Promise<void> {

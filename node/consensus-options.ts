@@ -54,6 +54,8 @@ type ConsensusNetwork = Readonly<{
 export type ConsensusSync = Readonly<{
   peers(): readonly Readonly<{ id: string; height: number }>[];
   fetch(peer: string, first: number, count: number): Promise<Result<readonly CertifiedBlock[]>>;
+  /** The same blocks with what could be found out about them ahead of their turn. */
+  examine(blocks: readonly CertifiedBlock[]): Promise<readonly CertifiedBlock[]>;
   /** A peer answered with something false. */
   punish(peer: string, reason: string): void;
 }>;

@@ -65,6 +65,8 @@ export const OWED_VOTES = 8;
 export const EXAMINE_LEAST = 64;
 /** Blocks asked of a peer in one request. */
 export const SYNC_BLOCKS = 256;
+/** Runs of blocks that may have come and not be taken in yet when another is asked for. */
+export const RUNS_AHEAD = 2;
 /** Bytes of one answer to a request for blocks. */
 export const SYNC_BYTES = 8 << 20;
 /** Peers asked for one blob, and of each role for one state, before it counts as unavailable. */

@@ -160,10 +160,8 @@ function createDriver(parts: {
     },
     sync: {
       peers: () => peerNode.peers().map(({ peer, status }) => ({ id: peer, height: status.height })),
-      fetch: async (peer, first, count) => {
-        const answer = await fetchBlocks(peerNode, peer, first, count);
-        return answer.ok ? success(await examineRun(proofs, chain, sets, answer.value)) : answer;
-      },
+      fetch: (peer, first, count) => fetchBlocks(peerNode, peer, first, count),
+      examine: (run) => examineRun(proofs, chain, sets, run),
       punish: (peer, reason) => peerNode.ban(peer, reason),
     },
     clock,

@@ -58,14 +58,16 @@ test('a peer that lied is left alone, and another peer is asked at the next poll
         asked.push(peer);
         return success([]);
       },
+      examine: async (run) => run,
       punish: (peer) => punished.push(peer),
     },
     clock: { monotonic: () => nowMs } as Parameters<typeof createCatchUp>[0]['clock'],
     log: quiet,
     deliver: () => {},
+    fetched: () => {},
     fail: (error) => t.fail(String(error)),
   });
-  const view = { height: 4, highestSeen: 9, isMissing: false, finalMs: nowMs };
+  const view = { height: 4, waiting: 0, highestSeen: 9, isMissing: false, finalMs: nowMs };
   catchUp.punish('liar', 'a certificate without a quorum');
   for (let poll = 0; poll < 3; poll++) {
     catchUp.poll({ ...view, height: 4 + poll });
@@ -74,4 +76,49 @@ test('a peer that lied is left alone, and another peer is asked at the next poll
   }
   t.deepEqual(punished, ['liar']);
   t.deepEqual([...new Set(asked)], ['honest']);
+});
+
+test('while a run is examined the next is asked for, up to two ahead; runs are delivered in order', async (t) => {
+  const run: readonly CertifiedBlock[] = Array.from({ length: 256 }, () => certified(new Uint8Array(1), 3));
+  const asked: number[] = [];
+  const delivered: number[] = [];
+  const examinations: (() => void)[] = [];
+  const view = { height: 1, waiting: 0, highestSeen: 0, isMissing: false, finalMs: 0 };
+  const catchUp = createCatchUp({
+    sync: {
+      peers: () => [{ id: 'source', height: 10_000 }],
+      fetch: async (_, first) => {
+        asked.push(first);
+        return success(run);
+      },
+      examine: (blocks) => new Promise((done) => examinations.push(() => done(blocks))),
+      punish: () => {},
+    },
+    clock: { monotonic: () => 0 } as Parameters<typeof createCatchUp>[0]['clock'],
+    log: quiet,
+    deliver: (_, from) => delivered.push(from),
+    fetched: () => poll(),
+    fail: (error) => t.fail(String(error)),
+  });
+  const poll = (): void => catchUp.poll({ ...view, waiting: delivered.length - taken });
+  const settled = (): Promise<void> => new Promise((done) => setImmediate(done));
+  let taken = 0;
+  poll();
+  await settled();
+  t.deepEqual(asked, [1, 257], 'the second is asked for while the first is examined, and no third');
+  examinations[1]?.();
+  await settled();
+  t.deepEqual(delivered, [], 'the second is ready first and waits for the first');
+  examinations[0]?.();
+  await settled();
+  t.deepEqual(delivered, [1, 257]);
+  poll();
+  await settled();
+  t.deepEqual(asked, [1, 257], 'two wait to be taken in: no third yet');
+  taken = 1;
+  view.height = 257;
+  poll();
+  await settled();
+  t.deepEqual(asked, [1, 257, 513], 'one was taken in');
+  t.true(catchUp.isFetching());
 });

@@ -180,6 +180,7 @@ export class ToyNetwork {
             .map((peer) => ({ id: String(peer.index), height: peer.chain.head.height })),
         fetch: async (peer, first, count) =>
           success(this.node(Number(peer)).chain.blocks.slice(first - 1, first - 1 + count)),
+        examine: async (run) => run,
         punish: (peer, reason) => node.failures.push(new Error(`punished ${peer}: ${reason}`)),
       },
       clock: systemClock,
