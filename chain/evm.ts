@@ -13,6 +13,7 @@ import { sha256 } from '../base/hash.ts';
 import type { Address, Hash, Header, RawLog, Transaction } from './api.ts';
 import { replaceLoop } from './interpreter.ts';
 import { keccak256 } from './keccak.ts';
+import { KZG, prepareKzg } from './kzg.ts';
 import { StateJournal, type StateSource } from './state-journal.ts';
 import { CALL_TURNS, takeTurnsAtJumps, type Turns } from './turns.ts';
 
@@ -61,6 +62,7 @@ export function createCommon(chainId: number, hardfork: Hardfork = Hardfork.Prag
       keccak256,
       sha256: (bytes) => sha256(bytes),
       ecrecover: (digest, v, r, s, id) => recoverPublicKey(digest, parityOf(v, id), r, s),
+      kzg: KZG,
     },
   });
   for (const params of [paramsTx, paramsBlock, paramsEVM, paramsVM]) common.updateParams(params);
@@ -106,6 +108,7 @@ export async function createMachine(
       return blockchain;
     },
   };
+  await prepareKzg();
   const evm = await createEVM({ common, stateManager: journal, blockchain });
   takeTurnsAtJumps(evm, turns.jumps);
   const vm = await createVM({ common, stateManager: journal, blockchain, evm });

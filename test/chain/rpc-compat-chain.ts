@@ -66,10 +66,7 @@ type World = Readonly<{
 }>;
 
 function commonOf(file: GenesisFile, fork: Hardfork): Common {
-  const common = createCommon(present(file.config['chainId'], 'chainId'), fork);
-  // The library wants a KZG library before it decodes a blob transaction; without sidecars it never calls it.
-  Object.assign(common.customCrypto, { kzg: {} });
-  return common;
+  return createCommon(present(file.config['chainId'], 'chainId'), fork);
 }
 
 function worldOf(file: GenesisFile): World {

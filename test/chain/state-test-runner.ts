@@ -164,10 +164,6 @@ async function runPost(test: StateTest, forkName: string, post: Post, name: stri
     }
   } catch (error) {
     refused = error instanceof Error ? error.message : String(error);
-    if (refused.toLowerCase().includes('kzg')) {
-      tally.skipped.push(`${name}: needs a KZG library`);
-      return;
-    }
     if (refused.includes('roots are computed once a block')) {
       tally.skipped.push(
         `${name}: receipts before Byzantium hold a root of each transaction, which this chain has none of`,
