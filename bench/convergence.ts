@@ -60,16 +60,20 @@ const DEFAULTS = {
   eighths: 0,
   /** 1: dense int8 in place of codec 2. */
   dense: 0,
+  /** Rates at which the synchronous trainer runs, from the trainers' own on. */
+  peers: 3,
   trainers: 8,
 };
 
+function settingOf(args: readonly string[], key: keyof typeof DEFAULTS): number {
+  const given = args.find((arg) => arg.startsWith(`${key}=`))?.slice(key.length + 1);
+  const value = Number(given ?? DEFAULTS[key]);
+  check(Number.isInteger(value) && value >= 0, `${key}: a whole number`);
+  return value;
+}
+
 function basePlan(args: readonly string[]): RunPlan {
-  const of = (key: keyof typeof DEFAULTS): number => {
-    const given = args.find((arg) => arg.startsWith(`${key}=`))?.slice(key.length + 1);
-    const value = Number(given ?? DEFAULTS[key]);
-    check(Number.isInteger(value) && value >= 0, `${key}: a whole number`);
-    return value;
-  };
+  const of = (key: keyof typeof DEFAULTS): number => settingOf(args, key);
   return {
     preset:
       args.find((arg) => arg.startsWith('widths='))?.slice(7) ??
@@ -102,7 +106,7 @@ function modelOf(plan: RunPlan): ModelConfig {
 const PEER_RATES = [1, 1.5, 2];
 
 /** What is not used by a run does not name it. */
-function synchronous(plan: RunPlan): Named[] {
+function synchronous(plan: RunPlan, peers: number): Named[] {
   const unused = {
     roundSteps: plan.steps,
     shape: null,
@@ -114,7 +118,7 @@ function synchronous(plan: RunPlan): Named[] {
     keep: false,
     eighths: 0,
   };
-  return PEER_RATES.map((multiple) => {
+  return PEER_RATES.slice(0, peers).map((multiple) => {
     const learningRateNano = multiple * plan.learningRateNano;
     return {
       name: `synchronous, rate ${(learningRateNano / 1e9).toFixed(4)}`,
@@ -123,9 +127,9 @@ function synchronous(plan: RunPlan): Named[] {
   });
 }
 
-function campaign(plan: RunPlan): Named[] {
+function campaign(plan: RunPlan, peers: number): Named[] {
   return [
-    ...synchronous(plan),
+    ...synchronous(plan, peers),
     ...[...OUTER_STEPS, { trainers: 8 }].map((given) => ({
       name: `${given.trainers} trainer${given.trainers === 1 ? '' : 's'}`,
       plan: { ...plan, ...given },
@@ -135,14 +139,14 @@ function campaign(plan: RunPlan): Named[] {
 }
 
 /** The plan that was asked for and nothing else, beside its peers. */
-function one(plan: RunPlan): Named[] {
-  const peers = plan.trainers === 0 ? [] : synchronous(plan);
+function one(plan: RunPlan, peers: number): Named[] {
+  const before = plan.trainers === 0 ? [] : synchronous(plan, peers);
   const kind = plan.shape === null ? 'dense int8' : plan.eighths > 0 ? 'signs' : 'codec 2';
-  return [...peers, { name: plan.trainers === 0 ? 'synchronous' : `${plan.trainers}, ${kind}`, plan }];
+  return [...before, { name: plan.trainers === 0 ? 'synchronous' : `${plan.trainers}, ${kind}`, plan }];
 }
 
 /** Eight trainers under other shapes, outer steps and rounds: what each choice costs. */
-function tradeOff(plan: RunPlan): Named[] {
+function tradeOff(plan: RunPlan, peers: number): Named[] {
   const shapes = [
     [64, 2],
     [128, 2],
@@ -152,7 +156,7 @@ function tradeOff(plan: RunPlan): Named[] {
     [512, 2],
   ] as const;
   return [
-    ...synchronous(plan),
+    ...synchronous(plan, peers),
     { name: 'dense int8', plan: { ...plan, shape: null, decay: 0 } },
     ...shapes.map(([entries, valueBits]) => ({
       name: `${entries} of 4096, ${valueBits} bits`,
@@ -218,7 +222,7 @@ export async function main(args: readonly string[] = []): Promise<void> {
   const tokens = plan.steps * plan.capacity * plan.batch * config.context;
   console.log(`${plan.preset}: ${plan.steps} steps, ${tokens} tokens, seed ${plan.seed}`);
   const part = args.find((arg) => arg === 'one' || arg === 'tradeoff') ?? 'campaign';
-  const runs = { one, tradeoff: tradeOff, campaign }[part](plan);
+  const runs = { one, tradeoff: tradeOff, campaign }[part](plan, settingOf(args, 'peers'));
   const results = await runAll(runs, config);
   const base = peerLoss(results);
   const f32Bytes = parameterBytes(config);

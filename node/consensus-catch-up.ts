@@ -12,8 +12,9 @@ import type { Logger } from './logger.ts';
 
 /** Without progress for this long, a peer that claims our height is asked for it. */
 const STALE_MS = 2_000;
-/** Milliseconds a peer that had nothing, or that lied, is left alone. */
+/** Milliseconds a peer that had nothing is left alone: the first time, twice as long each time after, and at most; a liar. */
 const EMPTY_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 60_000;
 const LIE_PAUSE_MS = 60_000;
 const MAX_PAUSED = 1_000;
 
@@ -50,7 +51,7 @@ export type CatchUpOptions = Readonly<{
 
 export function createCatchUp(options: CatchUpOptions): CatchUp {
   const { sync, clock, log, deliver, fetched, fail } = options;
-  const paused = new Map<string, number>();
+  const paused = new Map<string, Readonly<{ untilMs: number; ms: number }>>();
   let isAsking = false;
   /** Runs that have come and were not delivered yet, and the height behind the last of them. */
   let examining = 0;
@@ -59,13 +60,20 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
 
   function pause(peer: string, ms: number): void {
     if (paused.size >= MAX_PAUSED) paused.clear();
-    paused.set(peer, clock.monotonic() + ms);
+    paused.set(peer, { untilMs: clock.monotonic() + ms, ms });
+  }
+
+  /** A claim of a great height that nothing follows must not keep the node from those that have less and give it. */
+  function pauseLonger(peer: string): void {
+    const before = paused.get(peer)?.ms ?? 0;
+    pause(peer, Math.min(Math.max(EMPTY_PAUSE_MS, 2 * before), LONGEST_PAUSE_MS));
   }
 
   async function fetch(peer: string, from: number): Promise<void> {
     const answer = await sync.fetch(peer, from, SYNC_BLOCKS);
     if (!answer.ok) log.debug('sync-refused', { peer, code: answer.code });
-    if (!answer.ok || answer.value.length === 0) return pause(peer, EMPTY_PAUSE_MS);
+    if (!answer.ok || answer.value.length === 0) return pauseLonger(peer);
+    paused.delete(peer);
     next = from + answer.value.length;
     examining++;
     const examined = sync.examine(answer.value);
@@ -83,14 +91,12 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
       if (isAsking || examining + waiting >= RUNS_AHEAD) return;
       const from = examining + waiting > 0 ? Math.max(height, next) : height;
       const nowMs = clock.monotonic();
-      const ahead = sync.peers().filter((peer) => peer.height >= from && (paused.get(peer.id) ?? 0) <= nowMs);
+      const ahead = sync.peers().filter((peer) => peer.height >= from && (paused.get(peer.id)?.untilMs ?? 0) <= nowMs);
       if (ahead.length === 0) return;
       const isBehind = highestSeen > from + 1 || ahead.some((peer) => peer.height > from);
       if (!isBehind && !isMissing && nowMs - finalMs <= STALE_MS) return;
-      const best = ahead.reduce((a, b) => (b.height > a.height ? b : a));
-      const choices = ahead.filter((peer) => peer.height === best.height);
       isAsking = true;
-      fetch(present(choices[from % choices.length], 'peer').id, from)
+      fetch(present(ahead[from % ahead.length], 'peer').id, from)
         .catch(fail)
         .finally(() => {
           isAsking = false;
@@ -108,9 +114,11 @@ export function createCatchUp(options: CatchUpOptions): CatchUp {
 
 export type JudgedBlock = Readonly<{ identity: BlockIdentity; certificate: Certificate }>;
 
-/** A peer's block that stands on the head and whose certificate its authorities signed. Fault `sync/known` for old ones. */
+/** A peer's block of the height that was `asked` for, which stands on the head and whose certificate its authorities signed.
+ * Fault `sync/known` for one that has come meanwhile. */
 export async function judgeCertified(
   block: CertifiedBlock,
+  asked: number,
   blocks: ConsensusBlocks,
   domain: SigningDomain,
   authorities: (height: number) => readonly string[] | Promise<readonly string[]>,
@@ -119,6 +127,7 @@ export async function judgeCertified(
   const identity = blocks.identify(block.wire);
   if (!identity.ok) return identity;
   const { height, hash, parentHash } = identity.value;
+  if (height !== asked) return fault('sync/place', `the block is of height ${height}, ${asked} was asked for`);
   if (height <= head.height) return fault('sync/known', 'the block is known');
   if (height !== head.height + 1 || parentHash !== head.hash) {
     return fault('sync/place', 'the block does not stand on the head');
@@ -142,7 +151,7 @@ export type RunsTaker = Readonly<{
   blocks: Pick<ConsensusBlocks, 'head' | 'settle'>;
   /** Hears of each run before its first block. */
   begin(run: CertifiedRun): void;
-  take(block: CertifiedBlock): Promise<Result<null>>;
+  take(block: CertifiedBlock, height: number): Promise<Result<null>>;
   /** A run that has come meanwhile, or null. */
   next(): CertifiedRun | null;
   punish(peer: string, reason: string): void;
@@ -157,7 +166,7 @@ export async function takeRuns(given: CertifiedRun, taker: RunsTaker): Promise<v
   let run: CertifiedRun | null = given;
   for (let runs = 0; run !== null && run.from <= blocks.head().height + 1; runs++) {
     taker.begin(run);
-    const refused = await takeRun(run.blocks, taker);
+    const refused = await takeRun(run, taker);
     if (refused !== null) taker.punish(run.peer, refused);
     await written;
     if (taker.isStopped()) return;
@@ -171,13 +180,13 @@ export async function takeRuns(given: CertifiedRun, taker: RunsTaker): Promise<v
 
 /** Takes blocks in order until one is refused; why it was, or null. Known ones are passed over. */
 async function takeRun(
-  blocks: readonly CertifiedBlock[],
+  { from, blocks }: CertifiedRun,
   { take, isStopped }: Pick<RunsTaker, 'take' | 'isStopped'>,
 ): Promise<string | null> {
   for (const [index, block] of blocks.entries()) {
     if (index % RUN_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
     if (isStopped()) return null;
-    const taken = await take(block);
+    const taken = await take(block, from + index);
     if (!taken.ok && taken.code !== 'sync/known') return taken.message;
   }
   return null;

@@ -465,7 +465,7 @@ export class ConsensusDriver {
         this.#takenTo = from + run.length;
         this.#pollPeers();
       },
-      take: (block) => this.#takeBlock(block),
+      take: (block, height) => this.#takeBlock(block, height),
       next: () => this.#nextRun(),
       punish: (peer, refused) => this.#catchUp.punish(peer, refused),
       isStopped: () => this.#isStopped,
@@ -487,9 +487,9 @@ export class ConsensusDriver {
     return at === -1 ? null : (this.#queue.splice(at, 1)[0] as Work & { kind: 'certified' });
   }
 
-  async #takeBlock(block: CertifiedBlock): Promise<Result<null>> {
+  async #takeBlock(block: CertifiedBlock, height: number): Promise<Result<null>> {
     const { blocks, validators } = this.#options;
-    const judged = await judgeCertified(block, blocks, this.#domain, validators);
+    const judged = await judgeCertified(block, height, blocks, this.#domain, validators);
     if (!judged.ok) return judged;
     const { identity, certificate } = judged.value;
     return this.#finalise({ ...block, hash: identity.hash }, block.certificate, certificate.round, true);

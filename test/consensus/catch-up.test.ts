@@ -22,7 +22,8 @@ function certified(wire: Uint8Array, signers: number, height = 1): CertifiedBloc
 test('a block without a quorum, of another height, parent or block, or with cut bytes is refused; the true one is taken', async (t) => {
   const chain = new ToyChain();
   const blocks = { head: () => chain.head, identify: (wire: Uint8Array) => chain.identify(wire) } as ConsensusBlocks;
-  const judge = (block: CertifiedBlock) => judgeCertified(block, blocks, DOMAIN, () => who.set.addresses);
+  const judge = (block: CertifiedBlock, asked = 1) =>
+    judgeCertified(block, asked, blocks, DOMAIN, () => who.set.addresses);
   const wire = toyBlock(1, 1, chain.head.hash, 'a');
   const good = certified(wire, 3);
   t.true((await judge(good)).ok);
@@ -36,12 +37,14 @@ test('a block without a quorum, of another height, parent or block, or with cut 
     [certified(wire, 3, 2), 'certificate/malformed'],
     [certified(toyBlock(2, 1, chain.head.hash, 'a'), 3, 2), 'sync/place'],
     [certified(toyBlock(1, 1, toHex(keccak256(wire)), 'a'), 3), 'sync/place'],
-    [certified(toyBlock(0, 1, chain.head.hash, 'a'), 3, 0), 'sync/known'],
+    [certified(toyBlock(0, 1, chain.head.hash, 'a'), 3, 0), 'sync/place'],
   ];
   for (const [block, code] of wrong) {
     const judged = await judge(block);
     t.is((judged as Fault).code, code);
   }
+  const old = certified(toyBlock(0, 1, chain.head.hash, 'a'), 3, 0);
+  t.is(((await judge(old, 0)) as Fault).code, 'sync/known', "a block that came meanwhile is nobody's fault");
 });
 
 test('a peer that lied is left alone, and another peer is asked at the next poll', async (t) => {
@@ -76,6 +79,38 @@ test('a peer that lied is left alone, and another peer is asked at the next poll
   }
   t.deepEqual(punished, ['liar']);
   t.deepEqual([...new Set(asked)], ['honest']);
+});
+
+test('a peer whose claim nothing follows is asked ever more rarely, and does not keep the node from those who have less', async (t) => {
+  const asked: string[] = [];
+  let nowMs = 10_000;
+  const catchUp = createCatchUp({
+    sync: {
+      peers: () => [
+        { id: 'boaster', height: 2 ** 50 },
+        { id: 'honest', height: 1_000_000 },
+      ],
+      fetch: async (peer) => {
+        asked.push(peer);
+        return success(peer === 'boaster' ? [] : [certified(new Uint8Array(1), 3)]);
+      },
+      examine: async (run) => run,
+      punish: () => {},
+    },
+    clock: { monotonic: () => nowMs } as Parameters<typeof createCatchUp>[0]['clock'],
+    log: quiet,
+    deliver: () => {},
+    fetched: () => {},
+    fail: (error) => t.fail(String(error)),
+  });
+  for (let poll = 0; poll < 200; poll++) {
+    catchUp.poll({ height: 4 + poll, waiting: 0, highestSeen: 0, isMissing: false, finalMs: nowMs });
+    await new Promise((done) => setImmediate(done));
+    nowMs += 500;
+  }
+  const vain = asked.filter((peer) => peer === 'boaster').length;
+  t.true(vain >= 2 && vain <= 8, `${vain} of ${asked.length} requests went to the boaster in 100 s`);
+  t.is(asked.length, 200);
 });
 
 test('while a run is examined the next is asked for, up to two ahead; runs are delivered in order', async (t) => {

@@ -81,7 +81,7 @@ async function taskOf({ chain, sets }: Side) {
 /** Takes a run as a syncing node does; the first refusal, or null. */
 async function take({ chain, blocks, sets }: Side, run: readonly CertifiedBlock[]): Promise<string | null> {
   for (const block of run) {
-    const judged = await judgeCertified(block, blocks, domainOf(chain), sets.addresses);
+    const judged = await judgeCertified(block, blocks.head().height + 1, blocks, domainOf(chain), sets.addresses);
     if (!judged.ok) return judged.message;
     const { wire, findings, certificate } = block;
     const done = await blocks.commit({ wire, hash: judged.value.identity.hash, findings }, certificate, true);
