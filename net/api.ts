@@ -40,11 +40,10 @@ export type ChainStatus = Readonly<{
 }>;
 
 /**
- * Binds a node key to an authority key: `signature` (65 bytes) is made by the authority over
- * `authorityBindingDigest(...)` of net/authority-binding.ts. Noise proves the node key on every connection, so the
- * statement cannot be replayed by a peer with another node key.
+ * Binds a node key to an account: `signature` (65 bytes) is made by the account's key over `nodeBindingDigest(...)` of
+ * net/node-binding.ts. Noise proves the node key on every connection, so a peer with another node key cannot replay it.
  */
-export type AuthorityBinding = Readonly<{ address: Hex; signature: Uint8Array }>;
+export type NodeBinding = Readonly<{ address: Hex; signature: Uint8Array }>;
 
 export type PeerView = Readonly<{
   peer: PeerKey;
@@ -55,7 +54,9 @@ export type PeerView = Readonly<{
   listenAddresses: readonly string[];
   /** Claimed, not proven. */
   status: ChainStatus;
-  /** Address of the authority key that signed for this peer's node key (signature checked), else null. */
+  /** Address whose key signed for this peer's node key (signature checked), else null. Anyone has keys. */
+  account: Hex | null;
+  /** The same where it is a current authority's, else null. */
   authority: Hex | null;
   /** Milliseconds of the last status exchange, or null before the first. */
   roundTripMs: number | null;
@@ -114,7 +115,8 @@ export type PeerNodeOptions = Readonly<{
   genesisHash: Uint8Array;
   /** What to claim until `setStatus` is called. */
   status: ChainStatus;
-  authority?: AuthorityBinding;
+  /** Sent by nodes whose account matters to others: authorities and trainers. */
+  binding?: NodeBinding;
   limits?: Partial<NetLimits>;
   /** The subnet a host counts against, null for hosts without a limit; left out, `publicSubnet` of net/subnets.ts. */
   subnetOf?: SubnetOf;
@@ -150,7 +152,7 @@ export type PeerNode = Readonly<{
    */
   request(peer: PeerKey, protocol: string, bytes: Uint8Array, options: RequestOptions): Promise<Result<Uint8Array>>;
 
-  /** Peers whose chain, genesis and authority binding have been checked. */
+  /** Peers whose chain, genesis and binding have been checked; current authorities first. */
   peers(): readonly PeerView[];
   /** Calls back on every change; the returned function stops that. */
   onPeer(listener: (event: PeerEvent) => void): () => void;

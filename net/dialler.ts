@@ -41,7 +41,7 @@ export type DiallerOptions = Readonly<{
   table: PeerTable;
   requests: Requests;
   /** True when this node is an authority's, so it keeps links to all others. */
-  isAuthority: boolean;
+  isAuthority(): boolean;
   subnetOf: SubnetOf;
   chance: Prng;
   isBanned(peer: PeerKey): boolean;
@@ -167,7 +167,7 @@ export function createDialler(options: DiallerOptions): Dialler {
 
   function tickStrangers(): void {
     const isWanted = ({ authority }: Known): boolean =>
-      options.isAuthority && authority !== null && table.isAuthority(authority);
+      options.isAuthority() && authority !== null && table.isAuthority(authority);
     for (const known of book.values()) {
       if (isWanted(known) && isDue(known)) dialKnown(known, known.addresses, limits.redialMaxMs);
     }
@@ -186,7 +186,7 @@ export function createDialler(options: DiallerOptions): Dialler {
   function tickExchange(): void {
     const views = table.views();
     // An authority asks on until it has met every other one, however many strangers there are.
-    if (missing(outboundNow()) === null && !(options.isAuthority && table.missesAuthorities())) return;
+    if (missing(outboundNow()) === null && !(options.isAuthority() && table.missesAuthorities())) return;
     const due = now() - limits.exchangeEveryMs;
     for (const { peer } of views) {
       if ((exchangedMs.get(peer) ?? -Infinity) > due) continue;
@@ -249,13 +249,12 @@ export function createDialler(options: DiallerOptions): Dialler {
         .views()
         .filter(({ peer }) => peer !== from)
         .map(({ peer, authority }) => ({ peer, addresses: table.addressesOf(peer, withLoopback), authority }))
-        .sort((a, b) => Number(b.authority !== null) - Number(a.authority !== null))
         .filter(({ addresses }) => addresses.length > 0)
         .slice(0, limits.exchangePeers);
       return utf8(JSON.stringify(peers));
     },
     joined(peer) {
-      const authority = table.authorityOf(peer);
+      const authority = table.accountOf(peer);
       learn(peer, { addresses: table.addressesOf(peer, true), authority }, peer);
       const entry = book.get(peer);
       if (entry === undefined) return;

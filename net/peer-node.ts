@@ -133,7 +133,7 @@ function assemble(
     chainId: options.chainId,
     genesisHash: options.genesisHash,
     status: options.status,
-    authority: options.authority ?? null,
+    binding: options.binding ?? null,
     wallClock: options.wallClock ?? null,
     listen: () => ownAddresses(host),
     sendStatus: (peer, bytes) =>
@@ -158,7 +158,7 @@ function assemble(
     table,
     requests,
     chance,
-    isAuthority: options.authority !== undefined,
+    isAuthority: () => options.binding !== undefined && table.isAuthority(options.binding.address),
     isBanned: penalties.isBanned,
   });
   const parts: Parts = { options, limits, host, tools, penalties, requests, table, gossip, dialler, subnetOf };

@@ -1,11 +1,11 @@
-// Owns the table of connected peers: introductions (status exchange, chain and genesis, authority binding, slots),
+// Owns the table of connected peers: introductions (status exchange, chain and genesis, binding to an account, slots),
 // refreshed claims, and who is told of changes. Dialling is net/dialler.ts; the bytes of a status are net/status.ts.
 
 import { type Hex, toHex } from '../base/bytes.ts';
 import { type Fault, type Result, fault, success } from '../base/fault.ts';
-import type { AuthorityBinding, ChainStatus, NetLog, PeerEvent, PeerKey, PeerView } from './api.ts';
+import type { NodeBinding, ChainStatus, NetLog, PeerEvent, PeerKey, PeerView } from './api.ts';
 import { isLoopback, parseAddress, remoteEndpoint, toMultiaddr } from './addresses.ts';
-import { verifyBinding } from './authority-binding.ts';
+import { verifyBinding } from './node-binding.ts';
 import type { Connection, Host, HostTools } from './host.ts';
 import type { NetLimits } from './limits.ts';
 import { type StatusMessage, decodeStatus, encodeStatus } from './status.ts';
@@ -17,7 +17,7 @@ type Entry = {
   readonly remoteAddress: string;
   readonly connectedSinceMs: number;
   message: StatusMessage;
-  authority: Hex | null;
+  account: Hex | null;
   clockOffsetMs: number | null;
   roundTripMs: number | null;
   statusAtMs: number;
@@ -26,7 +26,7 @@ type Entry = {
 };
 
 /** What a checked status says of a peer. */
-type Introduction = Pick<Entry, 'message' | 'authority' | 'clockOffsetMs'>;
+type Introduction = Pick<Entry, 'message' | 'account' | 'clockOffsetMs'>;
 type Waiting = { readonly promise: Promise<boolean>; settle(joined: boolean): void };
 
 export type PeerTable = Readonly<{
@@ -43,7 +43,7 @@ export type PeerTable = Readonly<{
   addressesOf(peer: PeerKey, withLoopback: boolean): readonly string[];
   isCurrentAuthority(peer: PeerKey): boolean;
   isAuthority(address: Hex): boolean;
-  authorityOf(peer: PeerKey): Hex | null;
+  accountOf(peer: PeerKey): Hex | null;
   /** True while some current authority but this node's is not connected. */
   missesAuthorities(): boolean;
   setStatus(status: ChainStatus): void;
@@ -62,7 +62,7 @@ export type PeerTableOptions = Readonly<{
   chainId: number;
   genesisHash: Uint8Array;
   status: ChainStatus;
-  authority: AuthorityBinding | null;
+  binding: NodeBinding | null;
   limits: NetLimits;
   subnetOf: SubnetOf;
   /** Our dialable addresses without peer id, told to others. */
@@ -128,7 +128,7 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
       status,
       clockMs,
       listen,
-      authority: options.authority,
+      binding: options.binding,
     });
   }
 
@@ -153,8 +153,8 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
       return fault('wrong-genesis', `status.genesisHash is ${message.genesisHash}, this chain's is ${genesisHash}`);
     }
     const known = entries.get(peer);
-    const authority = checkBinding(peer, message, known);
-    if (!authority.ok) return authority;
+    const account = checkBinding(peer, message, known);
+    if (!account.ok) return account;
     const clockOffsetMs = offsetOf(message.clockMs, travelMs);
     if (known !== undefined) {
       // What is final stays final: a claim that shrinks is meant to keep somebody busy.
@@ -164,11 +164,11 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
         if (isOlder(message, known.message)) return success(known);
         options.lied(peer, `claims height ${message.status.height} after ${height}`);
       }
-      Object.assign(known, { message, authority: authority.value, clockOffsetMs, statusAtMs: now(), failures: 0 });
+      Object.assign(known, { message, account: account.value, clockOffsetMs, statusAtMs: now(), failures: 0 });
       tell({ kind: 'status', peer: viewOf(known) });
       return success(known);
     }
-    return enter(peer, { message, authority: authority.value, clockOffsetMs });
+    return enter(peer, { message, account: account.value, clockOffsetMs });
   }
 
   /** By the sender's own clock; a sender that names no time is taken to speak in order. */
@@ -177,26 +177,26 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
   }
 
   function checkBinding(peer: PeerKey, message: StatusMessage, known: Entry | undefined): Result<Hex | null> {
-    const binding = message.authority;
+    const { binding } = message;
     if (binding === null) return success(null);
-    const before = known?.message.authority;
+    const before = known?.message.binding;
     if (before && toHex(before.signature) === toHex(binding.signature) && before.address === binding.address) {
-      return success(known?.authority ?? null);
+      return success(known?.account ?? null);
     }
     const nodeKey = tools.peerIdFromString(peer).publicKey?.raw;
     if (nodeKey?.length !== 32 || !verifyBinding(binding, options.chainId, options.genesisHash, nodeKey)) {
       return fault('wrong-binding', 'status.binding is not signed by its address for this node key');
     }
-    return success(binding.address);
+    return success(binding.address.toLowerCase() as Hex);
   }
 
   function enter(peer: PeerKey, introduced: Introduction): Result<Entry> {
-    const { authority } = introduced;
+    const { account } = introduced;
     const connection = connectionsOf(peer)[0];
     if (connection === undefined) return fault('not-connected', 'the connection closed during introductions');
-    const reserved = authority !== null && authorities.has(authority);
+    const reserved = account !== null && authorities.has(account);
     const strangers = [...entries.values()].filter(
-      (one) => one.direction === 'inbound' && !(one.authority !== null && authorities.has(one.authority)),
+      (one) => one.direction === 'inbound' && !(one.account !== null && authorities.has(one.account)),
     );
     if (!reserved && connection.direction === 'inbound') {
       if (strangers.length >= limits.maxInbound) {
@@ -307,7 +307,8 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     }
   }
 
-  const viewOf = (entry: Entry): PeerView => peerView(entry, options.penaltyOf(entry.peer));
+  const viewOf = (entry: Entry): PeerView =>
+    peerView(entry, options.penaltyOf(entry.peer), entry.account !== null && authorities.has(entry.account));
 
   function addressesOf(peer: PeerKey, withLoopback: boolean): readonly string[] {
     const entry = entries.get(peer);
@@ -346,16 +347,19 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
     introduced: (peer) =>
       entries.has(peer) ? Promise.resolve(true) : (waiting.get(peer)?.promise ?? Promise.resolve(false)),
     has: (peer) => entries.has(peer),
-    views: () => [...entries.values()].map(viewOf),
+    views() {
+      const all = [...entries.values()].map(viewOf);
+      return [...all.filter((one) => one.authority !== null), ...all.filter((one) => one.authority === null)];
+    },
     isCurrentAuthority(peer) {
-      const authority = entries.get(peer)?.authority ?? null;
-      return authority !== null && authorities.has(authority);
+      const account = entries.get(peer)?.account ?? null;
+      return account !== null && authorities.has(account);
     },
     isAuthority: (address) => authorities.has(address),
-    authorityOf: (peer) => entries.get(peer)?.authority ?? null,
+    accountOf: (peer) => entries.get(peer)?.account ?? null,
     missesAuthorities() {
-      const met = new Set([...entries.values()].map(({ authority }) => authority));
-      return [...authorities].some((one) => one !== options.authority?.address && !met.has(one as Hex));
+      const met = new Set([...entries.values()].map(({ account }) => account));
+      return [...authorities].some((one) => one !== options.binding?.address && !met.has(one as Hex));
     },
     setStatus(next) {
       status = next;
@@ -383,8 +387,8 @@ export function createPeerTable(options: PeerTableOptions): PeerTable {
   };
 }
 
-function peerView(entry: Entry, penalty: number): PeerView {
-  const { peer, direction, remoteAddress, message, authority, roundTripMs, clockOffsetMs, connectedSinceMs } = entry;
+function peerView(entry: Entry, penalty: number, isAuthority: boolean): PeerView {
+  const { peer, direction, remoteAddress, message, account, roundTripMs, clockOffsetMs, connectedSinceMs } = entry;
   const listenAddresses = message.listen.map((address) => `${address}/p2p/${peer}`);
   const { status } = message;
   return {
@@ -393,7 +397,8 @@ function peerView(entry: Entry, penalty: number): PeerView {
     remoteAddress,
     listenAddresses,
     status,
-    authority,
+    account,
+    authority: isAuthority ? account : null,
     roundTripMs,
     clockOffsetMs,
     penalty,

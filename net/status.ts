@@ -2,7 +2,7 @@
 
 import { type Hex, isHex, utf8 } from '../base/bytes.ts';
 import { type Result, fault, success } from '../base/fault.ts';
-import type { AuthorityBinding, ChainStatus, Role } from './api.ts';
+import type { NodeBinding, ChainStatus, Role } from './api.ts';
 import { parseAddress } from './addresses.ts';
 import { fromHex, toHex } from '../base/bytes.ts';
 import type { NetLimits } from './limits.ts';
@@ -18,14 +18,14 @@ export type StatusMessage = Readonly<{
   clockMs: number | null;
   /** Multiaddrs without peer id. */
   listen: readonly string[];
-  authority: AuthorityBinding | null;
+  binding: NodeBinding | null;
 }>;
 
 const ROLES: readonly Role[] = ['authority', 'trainer', 'regular'];
 
 export function encodeStatus(message: StatusMessage): Uint8Array {
-  const { chainId, genesisHash, status, clockMs, listen, authority } = message;
-  const binding = authority && { address: authority.address, signature: toHex(authority.signature) };
+  const { chainId, genesisHash, status, clockMs, listen } = message;
+  const binding = message.binding && { ...message.binding, signature: toHex(message.binding.signature) };
   return utf8(JSON.stringify({ version: PROTOCOL_VERSION, chainId, genesisHash, ...status, clockMs, listen, binding }));
 }
 
@@ -56,9 +56,9 @@ export function decodeStatus(bytes: Uint8Array, limits: NetLimits): Result<Statu
   if (!Array.isArray(listen) || listen.length > limits.addressesPerPeer || !listen.every(isAddress)) {
     return malformed(`.listen is not a list of at most ${limits.addressesPerPeer} addresses`);
   }
-  const authority = decodeBinding(fields.get('binding'));
-  if (!authority.ok) return authority;
-  return success({ chainId, genesisHash, status: status.value, clockMs, listen, authority: authority.value });
+  const binding = decodeBinding(fields.get('binding'));
+  if (!binding.ok) return binding;
+  return success({ chainId, genesisHash, status: status.value, clockMs, listen, binding: binding.value });
 }
 
 function decodeClaims(fields: ReadonlyMap<string, unknown>, limits: NetLimits): Result<ChainStatus> {
@@ -79,7 +79,7 @@ function decodeClaims(fields: ReadonlyMap<string, unknown>, limits: NetLimits): 
   return success({ height, headHash, role, apiUrl });
 }
 
-function decodeBinding(value: unknown): Result<AuthorityBinding | null> {
+function decodeBinding(value: unknown): Result<NodeBinding | null> {
   if (value === null) return success(null);
   const { address, signature } = (value ?? {}) as Readonly<{ address?: unknown; signature?: unknown }>;
   if (!isHex(address, 20) || !isHex(signature, 65)) return malformed('.binding is not an address and a signature');

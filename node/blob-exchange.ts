@@ -3,7 +3,9 @@
 import { equal, fromHex, toHex, type Hex } from '../base/bytes.ts';
 import { type Result, fault, success } from '../base/fault.ts';
 import { sha256 } from '../base/hash.ts';
-import type { PeerNode, ProtocolLimits } from '../net/api.ts';
+import type { PeerKey, PeerNode, ProtocolLimits } from '../net/api.ts';
+import { answersOf } from './ask-peers.ts';
+import type { Clock } from './clock.ts';
 import { BLOB_BYTES, FETCH_PEERS } from './limits.ts';
 import type { Logger } from './logger.ts';
 
@@ -31,7 +33,7 @@ export type BlobExchange = Readonly<{
 }>;
 
 /** Serves the shelf to peers and fetches what it lacks. */
-export function createBlobExchange(peerNode: PeerNode, shelf: BlobShelf, log: Logger): BlobExchange {
+export function createBlobExchange(peerNode: PeerNode, shelf: BlobShelf, clock: Clock, log: Logger): BlobExchange {
   peerNode.handle(PROTOCOL, LIMITS, async (request) => {
     if (request.length !== 32) return fault('blob-request', 'a request is 32 bytes: the SHA-256 of the blob');
     const bytes = await shelf.get(toHex(request));
@@ -42,11 +44,11 @@ export function createBlobExchange(peerNode: PeerNode, shelf: BlobShelf, log: Lo
   async function fromPeers(hash: Hex, size: number): Promise<Result<Uint8Array>> {
     const wanted = fromHex(hash);
     let last = 'no peer is connected';
-    for (const { peer } of peerNode.peers().slice(0, FETCH_PEERS)) {
-      const answer = await peerNode.request(peer, PROTOCOL, wanted, {
-        timeoutMs: REQUEST_MS,
-        maxBytes: Math.min(size, BLOB_BYTES),
-      });
+    const peers = peerNode.peers().slice(0, FETCH_PEERS);
+    const ask = (peer: PeerKey): Promise<Result<Uint8Array>> =>
+      peerNode.request(peer, PROTOCOL, wanted, { timeoutMs: REQUEST_MS, maxBytes: Math.min(size, BLOB_BYTES) });
+    const asked = peers.map(({ peer }) => peer);
+    for await (const { peer, answer } of answersOf(asked, ask, clock)) {
       if (!answer.ok) {
         last = answer.message;
         continue;

@@ -156,7 +156,7 @@ function createAgents(
   const thread = auditThread ?? chatThread;
   const keeper = createModelKeeper({ directory: join(config.data_dir, 'models'), definition, thread, blobs, log });
   const shelf = shelfOf(options);
-  const statesOf: StateFetch = (owner, round, step) => fetchStates(peerNode, shelf, owner, round, step);
+  const statesOf: StateFetch = (owner, round, step) => fetchStates(peerNode, shelf, clock, owner, round, step);
   const trainer =
     trainThread === null
       ? null
@@ -258,7 +258,7 @@ function createAgents(
 
 /** Starts learning; resolves once dataset and model are here and chat can answer. */
 export async function startLearning(options: LearningOptions): Promise<Learning> {
-  const { config, definition, chain, peerNode, store, sender, log } = options;
+  const { config, definition, chain, peerNode, store, sender, clock, log } = options;
   const { manifest } = definition;
   const blobs = createBlobExchange(
     peerNode,
@@ -269,6 +269,7 @@ export async function startLearning(options: LearningOptions): Promise<Learning>
       },
       put: async (bytes) => unwrap(await store.store(bytes)),
     },
+    clock,
     log,
   );
   const walrus = openWalrus(config, log);

@@ -69,6 +69,9 @@ export const SYNC_BLOCKS = 256;
 export const RUNS_AHEAD = 2;
 /** Bytes of one answer to a request for blocks. */
 export const SYNC_BYTES = 8 << 20;
+/** Milliseconds after which the next peer is asked beside one that has not answered, and peers that are asked at a time. */
+export const ASK_NEXT_MS = 3_000;
+export const ASKED_ABREAST = 3;
 /** Peers asked for one blob, and of each role for one state, before it counts as unavailable. */
 export const FETCH_PEERS = 16;
 /** Bytes of step states one trainer keeps on disk for auditors and for going on after a crash. */

@@ -12,7 +12,7 @@ import { parseGenesis } from '../chain/genesis.ts';
 import type { Evidence } from '../consensus/evidence.ts';
 import { validatorSetHash } from '../consensus/validator-set.ts';
 import type { ChainStatus, PeerNode } from '../net/api.ts';
-import { authorityBindingDigest, nodePublicKey } from '../net/authority-binding.ts';
+import { nodeBindingDigest, nodePublicKey } from '../net/node-binding.ts';
 import { createPeerNode } from '../net/peer-node.ts';
 import { type RpcServer, startRpcServer } from '../rpc/server.ts';
 import { type AuthoritySets, createAuthoritySets } from './authority-sets.ts';
@@ -95,7 +95,7 @@ async function startPeers(
   log: Logger,
 ): Promise<Result<PeerNode>> {
   const genesisHash = fromHex(chain.genesisHash);
-  const digest = authorityBindingDigest(Number(chain.chainId), genesisHash, nodePublicKey(identity.peerSeed));
+  const digest = nodeBindingDigest(Number(chain.chainId), genesisHash, nodePublicKey(identity.peerSeed));
   const peerNode = await createPeerNode({
     identityKeyBytes: identity.peerSeed,
     listenHost: config.host,
@@ -106,8 +106,8 @@ async function startPeers(
     chainId: Number(chain.chainId),
     genesisHash,
     status: statusOf(chain, config, isAuthority),
-    ...(isAuthority
-      ? { authority: { address: identity.address, signature: signDigest(digest, identity.secretKey) } }
+    ...(isAuthority || config.training_enabled
+      ? { binding: { address: identity.address, signature: signDigest(digest, identity.secretKey) } }
       : {}),
     now: clock.monotonic,
     wallClock: clock.now,

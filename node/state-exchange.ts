@@ -5,9 +5,11 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Hex, concat, fromHex, toHex, u32be, u64be } from '../base/bytes.ts';
-import { fault } from '../base/fault.ts';
-import type { PeerNode, ProtocolLimits } from '../net/api.ts';
+import { type Result, fault } from '../base/fault.ts';
+import type { PeerKey, PeerNode, ProtocolLimits } from '../net/api.ts';
 import { residualFile, stateFile } from '../trainer/round-store.ts';
+import { answersOf } from './ask-peers.ts';
+import type { Clock } from './clock.ts';
 import { finalStateFile } from './final-states.ts';
 import { FETCH_PEERS, STATE_BYTES } from './limits.ts';
 
@@ -64,10 +66,23 @@ export function serveStates(peerNode: PeerNode, shelf: StateShelf): void {
 export type StateAnswers = AsyncGenerator<Uint8Array, void, undefined>;
 export type StateFetch = (trainer: Hex, round: number, step: number) => StateAnswers;
 
+/** Whom to ask for states of a trainer: its own node, authorities (they keep final states), nodes that say they train, others. */
+function holders(peerNode: PeerNode, trainer: Hex): PeerKey[] {
+  const peers = peerNode.peers();
+  const own = peers.filter(({ account }) => account === trainer);
+  const rest = peers.filter(({ account }) => account !== trainer);
+  const authorities = rest.filter(({ authority }) => authority !== null).slice(0, FETCH_PEERS);
+  const strangers = rest.filter(({ authority }) => authority === null);
+  const trainers = strangers.filter(({ status }) => status.role === 'trainer').slice(0, FETCH_PEERS);
+  const others = strangers.filter(({ status }) => status.role !== 'trainer').slice(0, FETCH_PEERS);
+  return [...own.slice(0, FETCH_PEERS), ...authorities, ...trainers, ...others].map(({ peer }) => peer);
+}
+
 /** The state on this disk first, then what peers serve. */
 export async function* fetchStates(
   peerNode: PeerNode,
   shelf: StateShelf,
+  clock: Clock,
   trainer: Hex,
   round: number,
   step: number,
@@ -75,12 +90,9 @@ export async function* fetchStates(
   const file = heldFile(shelf, trainer, round, step);
   if (file !== null) yield new Uint8Array(await readFile(file));
   const request = concat(fromHex(trainer), u64be(round), u32be(step));
-  const peers = peerNode.peers();
-  const trainers = peers.filter(({ status }) => status.role === 'trainer').slice(0, FETCH_PEERS);
-  // Those that audited a round hold its final states, however many trainers there are.
-  const others = peers.filter(({ status }) => status.role !== 'trainer').slice(0, FETCH_PEERS);
-  for (const { peer } of [...trainers, ...others]) {
-    const answer = await peerNode.request(peer, PROTOCOL, request, { timeoutMs: REQUEST_MS, maxBytes: STATE_BYTES });
+  const ask = (peer: PeerKey): Promise<Result<Uint8Array>> =>
+    peerNode.request(peer, PROTOCOL, request, { timeoutMs: REQUEST_MS, maxBytes: STATE_BYTES });
+  for await (const { answer } of answersOf(holders(peerNode, trainer), ask, clock)) {
     if (answer.ok) yield answer.value;
   }
 }

@@ -6,8 +6,8 @@ import { WebSocket } from 'ws';
 import { concat, fromHex, u32be, utf8 } from '../../base/bytes.ts';
 import { unwrap } from '../../base/fault.ts';
 import { signDigest } from '../../base/keys.ts';
-import type { AuthorityBinding, PeerNode, PeerNodeOptions } from '../../net/api.ts';
-import { authorityBindingDigest, nodePublicKey } from '../../net/authority-binding.ts';
+import type { NodeBinding, PeerNode, PeerNodeOptions } from '../../net/api.ts';
+import { nodeBindingDigest, nodePublicKey } from '../../net/node-binding.ts';
 import { NET_LIMITS } from '../../net/limits.ts';
 import { createPeerNode } from '../../net/peer-node.ts';
 import { encodeStatus } from '../../net/status.ts';
@@ -111,14 +111,14 @@ async function endOf(socket: Socket): Promise<number> {
   return systemClock.monotonic() - start;
 }
 
-function bindingFor(target: Target, seed: Uint8Array): AuthorityBinding {
-  const digest = authorityBindingDigest(target.chainId, target.genesisHash, nodePublicKey(seed));
+function bindingFor(target: Target, seed: Uint8Array): NodeBinding {
+  const digest = nodeBindingDigest(target.chainId, target.genesisHash, nodePublicKey(seed));
   return { address: target.cheat.address, signature: signDigest(digest, target.cheat.secretKey) };
 }
 
 /** Asks the node for its status as any peer does; its authority binding. */
-async function bindingOf(target: Target): Promise<AuthorityBinding> {
-  let found: AuthorityBinding | null = null;
+async function bindingOf(target: Target): Promise<NodeBinding> {
+  let found: NodeBinding | null = null;
   await withVillain(target, async ({ node }) => {
     const status = { height: 0, headHash: `0x${'ab'.repeat(32)}`, role: 'regular', apiUrl: '' } as const;
     const genesisHash = `0x${Buffer.from(target.genesisHash).toString('hex')}` as const;
@@ -128,7 +128,7 @@ async function bindingOf(target: Target): Promise<AuthorityBinding> {
       status,
       clockMs: null,
       listen: [],
-      authority: null,
+      binding: null,
     });
     const peer = node.peers()[0]?.peer ?? '';
     const answer = unwrap(
@@ -137,7 +137,7 @@ async function bindingOf(target: Target): Promise<AuthorityBinding> {
     const { binding } = JSON.parse(Buffer.from(answer).toString()) as { binding: { address: never; signature: never } };
     found = { address: binding.address, signature: fromHex(binding.signature) };
   });
-  return found as unknown as AuthorityBinding;
+  return found as unknown as NodeBinding;
 }
 
 const FRAMES: readonly HostileCase[] = [
@@ -228,12 +228,12 @@ const INTRODUCTIONS: readonly HostileCase[] = [
   {
     number: 8,
     what: 'an authority binding made for another node key is refused',
-    run: (target) => isRefused(target, { authority: bindingFor(target, target.random.bytes(32)) }),
+    run: (target) => isRefused(target, { binding: bindingFor(target, target.random.bytes(32)) }),
   },
   {
     number: 9,
     what: "the node's own binding, sent back to it, is refused",
-    run: async (target) => isRefused(target, { authority: await bindingOf(target) }),
+    run: async (target) => isRefused(target, { binding: await bindingOf(target) }),
   },
   {
     number: 18,

@@ -217,7 +217,7 @@ function netTargets(): readonly WireTarget[] {
     status: { height: 9, headHash: hashOf('head'), role: 'trainer', apiUrl: 'http://127.0.0.1:8080' },
     clockMs: 1_700_000_000_000,
     listen: ['/ip4/127.0.0.1/tcp/8000/ws'],
-    authority: { address: `0x${'ab'.repeat(20)}`, signature: new Uint8Array(65).fill(5) },
+    binding: { address: `0x${'ab'.repeat(20)}`, signature: new Uint8Array(65).fill(5) },
   });
   const frames = [FRAME.request, FRAME.answer, FRAME.fault].map((kind) =>
     concat(Uint8Array.of(kind), u32be(40), new Uint8Array(40).fill(kind)),

@@ -12,7 +12,7 @@ import { prng } from '../../base/prng.ts';
 import { type AddressBook, createAddressBook } from '../../net/address-book.ts';
 import { subnetOf } from '../../net/addresses.ts';
 import type { PeerNode, PeerNodeOptions } from '../../net/api.ts';
-import { authorityBindingDigest, nodePublicKey } from '../../net/authority-binding.ts';
+import { nodeBindingDigest, nodePublicKey } from '../../net/node-binding.ts';
 import { NET_LIMITS } from '../../net/limits.ts';
 import { publicSubnet } from '../../net/subnets.ts';
 import { systemClock } from '../../node/clock.ts';
@@ -65,9 +65,9 @@ test.serial(
     t.is(hostsOf(victim, 'inbound').filter((host) => host.startsWith('127.6.6.')).length, limits.maxPerSubnet);
     const honest = await Promise.all([31, 32].map((seed, i) => dialFrom(t, seed, `127.7.${i}.1`, victim)));
     await until(() => honest.every((one) => one.peers().length === 1), 20_000, 'peers of other subnets come in');
-    const digest = authorityBindingDigest(CHAIN_ID, GENESIS, nodePublicKey(new Uint8Array(32).fill(33)));
-    const authority = { address: addressOfSecret(secret), signature: signDigest(digest, secret) };
-    const authorityNode = await dialFrom(t, 33, '127.6.6.77', victim, { authority });
+    const digest = nodeBindingDigest(CHAIN_ID, GENESIS, nodePublicKey(new Uint8Array(32).fill(33)));
+    const binding = { address: addressOfSecret(secret), signature: signDigest(digest, secret) };
+    const authorityNode = await dialFrom(t, 33, '127.6.6.77', victim, { binding });
     await until(() => authorityNode.peers().length === 1, 20_000, 'an authority comes in from the crowded subnet');
     t.is(victim.peers().length, limits.maxPerSubnet + 3);
   },

@@ -3,7 +3,7 @@ import test from 'ava';
 import { toHex, utf8 } from '../../base/bytes.ts';
 import { addressOfSecret, signDigest } from '../../base/keys.ts';
 import { endpointOf, isLoopback, parseAddress, subnetOf, toMultiaddr } from '../../net/addresses.ts';
-import { authorityBindingDigest, nodePublicKey, verifyBinding } from '../../net/authority-binding.ts';
+import { nodeBindingDigest, nodePublicKey, verifyBinding } from '../../net/node-binding.ts';
 import { NET_LIMITS } from '../../net/limits.ts';
 import { createPenalties } from '../../net/penalties.ts';
 import { seenCache } from '../../net/seen-cache.ts';
@@ -60,14 +60,14 @@ test('no text makes the address reader throw, and what it accepts survives its o
 test('a status survives encoding, and every wrong field is named', (t) => {
   const secret = new Uint8Array(32).fill(5);
   const status = { height: 7, headHash: toHex(new Uint8Array(32)), role: 'trainer', apiUrl: 'http://a:1' } as const;
-  const authority = { address: addressOfSecret(secret), signature: signDigest(new Uint8Array(32).fill(1), secret) };
+  const binding = { address: addressOfSecret(secret), signature: signDigest(new Uint8Array(32).fill(1), secret) };
   const message = {
     chainId: 5,
     genesisHash: toHex(new Uint8Array(32).fill(2)),
     status,
     clockMs: 1_700_000_000_123,
     listen: ['/ip4/1.2.3.4/tcp/5/ws'],
-    authority,
+    binding,
   };
   const decoded = decodeStatus(encodeStatus(message), NET_LIMITS);
   t.deepEqual(decoded.ok && decoded.value, message);
@@ -104,7 +104,7 @@ test('a binding holds for its node key, chain and genesis only', (t) => {
   const genesis = new Uint8Array(32).fill(3);
   const nodeKey = nodePublicKey(new Uint8Array(32).fill(4));
   const address = addressOfSecret(secret);
-  const binding = { address, signature: signDigest(authorityBindingDigest(1, genesis, nodeKey), secret) };
+  const binding = { address, signature: signDigest(nodeBindingDigest(1, genesis, nodeKey), secret) };
   t.true(verifyBinding(binding, 1, genesis, nodeKey));
   t.false(verifyBinding(binding, 2, genesis, nodeKey));
   t.false(verifyBinding(binding, 1, new Uint8Array(32), nodeKey));

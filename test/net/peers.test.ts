@@ -1,7 +1,7 @@
 import test from 'ava';
 import { addressOfSecret, signDigest } from '../../base/keys.ts';
 import type { PeerEvent, PeerNode } from '../../net/api.ts';
-import { authorityBindingDigest, nodePublicKey } from '../../net/authority-binding.ts';
+import { nodeBindingDigest, nodePublicKey } from '../../net/node-binding.ts';
 import { createPeerNode } from '../../net/peer-node.ts';
 import {
   CHAIN_ID,
@@ -81,22 +81,19 @@ test.serial('an authority is known by its signature for its node key, and a fals
   const address = addressOfSecret(secret);
   const bindingFor = (seed: number) => ({
     address,
-    signature: signDigest(
-      authorityBindingDigest(CHAIN_ID, GENESIS, nodePublicKey(new Uint8Array(32).fill(seed))),
-      secret,
-    ),
+    signature: signDigest(nodeBindingDigest(CHAIN_ID, GENESIS, nodePublicKey(new Uint8Array(32).fill(seed))), secret),
   });
   const a = await startNode(t, 182);
   a.setAuthorities([address]);
   const bootNodes = [`127.0.0.1:${a.port}`];
-  const authority = await startNode(t, 183, { bootNodes, authority: bindingFor(183) });
-  const thief = await startNode(t, 184, { bootNodes, authority: bindingFor(183) });
+  const authority = await startNode(t, 183, { bootNodes, binding: bindingFor(183) });
+  const thief = await startNode(t, 184, { bootNodes, binding: bindingFor(183) });
   await until(() => a.peers().length === 1, 5_000, 'the authority joined');
   await sleep(500);
-  t.deepEqual(
-    a.peers().map(({ peer, authority: key }) => [peer, key]),
-    [[authority.peerId, address]],
-  );
+  const seen = () => a.peers().map(({ peer, account, authority: key }) => [peer, account, key]);
+  t.deepEqual(seen(), [[authority.peerId, address, address]]);
+  a.setAuthorities([]);
+  t.deepEqual(seen(), [[authority.peerId, address, null]], 'anyone has keys: an account alone is no authority');
   t.false(thief.peers().some(({ peer }) => peer === a.peerId));
 });
 
@@ -126,9 +123,9 @@ test.serial('inbound slots are limited for strangers and reserved for authoritie
   await sleep(700);
   t.is(hub.peers().length, 2);
   t.false(third.peers().some(({ peer }) => peer === hub.peerId));
-  const digest = authorityBindingDigest(CHAIN_ID, GENESIS, nodePublicKey(new Uint8Array(32).fill(195)));
-  const authority = { address: addressOfSecret(secret), signature: signDigest(digest, secret) };
-  await startNode(t, 195, { bootNodes, limits, authority });
+  const digest = nodeBindingDigest(CHAIN_ID, GENESIS, nodePublicKey(new Uint8Array(32).fill(195)));
+  const binding = { address: addressOfSecret(secret), signature: signDigest(digest, secret) };
+  await startNode(t, 195, { bootNodes, limits, binding });
   await until(() => hub.peers().length === 3, 5_000, 'the authority in its reserved slot');
 });
 
@@ -168,10 +165,10 @@ test.serial('authorities that all name each other, and themselves, and start at 
   const bootNodes = ports.map((port) => `127.0.0.1:${port}`);
   const nodes = await Promise.all(
     seeds.map((seed, i) => {
-      const digest = authorityBindingDigest(CHAIN_ID, GENESIS, nodePublicKey(new Uint8Array(32).fill(seed)));
+      const digest = nodeBindingDigest(CHAIN_ID, GENESIS, nodePublicKey(new Uint8Array(32).fill(seed)));
       const secret = secrets[i] as Uint8Array;
-      const authority = { address: addressOfSecret(secret), signature: signDigest(digest, secret) };
-      return startNode(t, seed, { port: ports[i] ?? 0, bootNodes, authority });
+      const binding = { address: addressOfSecret(secret), signature: signDigest(digest, secret) };
+      return startNode(t, seed, { port: ports[i] ?? 0, bootNodes, binding });
     }),
   );
   for (const node of nodes) node.setAuthorities(addresses);

@@ -12,7 +12,7 @@ test('an older status that arrives later is passed over, a newer one with a lowe
   const peer = await startNode(t, 72, { bootNodes: [`127.0.0.1:${node.port}`] });
   await until(() => node.peers().length === 1 && peer.peers().length === 1, 10_000, 'the two meet');
   const claim = async (height: number, clockMs: number): Promise<void> => {
-    const own = { chainId: CHAIN_ID, genesisHash: toHex(GENESIS), clockMs, listen: [], authority: null };
+    const own = { chainId: CHAIN_ID, genesisHash: toHex(GENESIS), clockMs, listen: [], binding: null };
     const bytes = encodeStatus({ ...own, status: statusAt(height) });
     unwrap(await peer.request(node.peerId, 'status', bytes, { timeoutMs: 5_000, maxBytes: NET_LIMITS.statusBytes }));
   };

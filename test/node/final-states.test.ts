@@ -10,6 +10,7 @@ import { fault, success } from '../../base/fault.ts';
 import { stateRoot } from '../../base/merkle.ts';
 import type { PeerNode } from '../../net/api.ts';
 import { writeFileDurably } from '../../node/files.ts';
+import { systemClock } from '../../node/clock.ts';
 import { finalStateFile, forgetFinalStates, heldFinalState } from '../../node/final-states.ts';
 import { fetchStates, roundFolder, serveStates } from '../../node/state-exchange.ts';
 import { stateFile } from '../../trainer/round-store.ts';
@@ -85,7 +86,7 @@ test('a wrong answer does not hide the right one behind it, and what is held her
   const shelf = { dataDir, trainer: OWN, steps: STEPS };
   const all = async (): Promise<Uint8Array[]> => {
     const seen: Uint8Array[] = [];
-    for await (const bytes of fetchStates(node, shelf, OTHER, 3, STEPS)) seen.push(bytes);
+    for await (const bytes of fetchStates(node, shelf, systemClock, OTHER, 3, STEPS)) seen.push(bytes);
     return seen;
   };
   t.deepEqual(await all(), [wrong, state]);

@@ -1,14 +1,17 @@
 import test from 'ava';
+import type { Hex } from '../../base/bytes.ts';
 import type { PeerView } from '../../net/api.ts';
 import { claimedHeight, isCaughtUp } from '../../node/peer-heights.ts';
 
-const peer = (height: number, isAuthority = true): PeerView => ({
+let accounts = 0;
+const peer = (height: number, isAuthority = true, account: Hex = `0x${(accounts++).toString(16)}`): PeerView => ({
   peer: `peer-${height}`,
   direction: 'inbound',
   remoteAddress: '',
   listenAddresses: [],
   status: { height, headHash: '0x', role: 'regular', apiUrl: '' },
-  authority: isAuthority ? '0x' : null,
+  account,
+  authority: isAuthority ? account : null,
   roundTripMs: null,
   clockOffsetMs: null,
   penalty: 0,
@@ -24,6 +27,11 @@ test('a height counts when f + 1 authorities claim it, so one liar of four moves
 
 test('claims of others than authorities do not count at all', (t) => {
   t.is(claimedHeight([peer(10 ** 9, false), peer(10), peer(12), peer(11)], 4), 11);
+});
+
+test('an authority that runs many nodes counts once', (t) => {
+  const crowd = Array.from({ length: 9 }, () => peer(10 ** 9, true, '0xff'));
+  t.is(claimedHeight([...crowd, peer(10), peer(12), peer(11)], 4), 12);
 });
 
 test('a node is caught up within two blocks, and not before it knows anybody', (t) => {
