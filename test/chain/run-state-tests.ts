@@ -1,18 +1,17 @@
-// Owns the command that replays every state test of a folder (STATE_TESTS_DIR, else shared/data/state-tests) and names failures.
+// Owns the command that replays every state test of a folder (STATE_TESTS_DIR, else shared/data/state-tests) and names failures;
+// an argument takes those whose names it is part of.
 
 import { sharedData } from '../shared-data.ts';
 import { bundles, runBundle, type Tally } from './state-test-runner.ts';
 
 const directory = process.env['STATE_TESTS_DIR'] ?? sharedData('state-tests');
 const only = process.argv[2];
-/** Minutes each in an interpreter that awaits at every opcode; run them by name. */
-const SLOW = ['vmPerformance', 'stQuadraticComplexity', 'stAttackTest', 'stZeroKnowledge'];
 if (directory === null) {
   process.stdout.write('no state tests found: set STATE_TESTS_DIR\n');
 } else {
   const tally: Tally = { passed: 0, alone: 0, skipped: [], failed: [] };
   for (const bundle of bundles(directory)) {
-    if (only === undefined ? SLOW.some((name) => bundle.includes(name)) : !bundle.includes(only)) continue;
+    if (only !== undefined && !bundle.includes(only)) continue;
     const before = tally.passed;
     await runBundle(directory, bundle, tally);
     process.stdout.write(`${bundle}: ${tally.passed - before} passed\n`);
