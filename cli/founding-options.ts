@@ -6,6 +6,7 @@ import type { LearningParameters } from '../chain/system/api.ts';
 import type { FoundingPlan } from '../node/founding.ts';
 import { systemClock } from '../node/clock.ts';
 import { CORPUS_NAMES, DEFAULT_CORPUS, type CorpusName } from '../trainer/corpus.ts';
+import { outerEtaOf } from '../trainer/aggregate.ts';
 import { parseModelSize } from '../trainer/presets.ts';
 
 export const foundingOptions = {
@@ -35,12 +36,18 @@ export const foundingOptions = {
   'update-codec': {
     choices: [1, 2] as const,
     default: 1,
-    describe: 'form of updates: 1 dense int8, 2 sparse with a residual, 63 times smaller than f32',
+    describe: 'form of updates: 1 dense int8, 2 sparse with a residual, 51 times smaller than f32',
   },
   'carry-moments': {
     type: 'boolean',
     default: false,
     describe: 'trainers go on with the moments of their last accepted round instead of zeros',
+  },
+  'outer-step': {
+    type: 'number',
+    default: 1,
+    describe:
+      'times over that the mean of the updates is applied; with carried moments about the square root of the number of trainers',
   },
   'learning-rate': { type: 'number', default: 0.003, describe: 'peak learning rate' },
   schedule: {
@@ -64,6 +71,7 @@ export type FoundingArguments = {
   steps: number;
   'update-codec': 1 | 2;
   'carry-moments': boolean;
+  'outer-step': number;
   'learning-rate': number;
   schedule: 'cosine' | 'constant';
   'warmup-steps': number;
@@ -103,7 +111,7 @@ export function planOf(
     authorityFunds: AUTHORITY_FUNDS,
     nodeFunds: NODE_FUNDS,
     funded: [],
-    parameters: scheduleOf(args),
+    parameters: { ...scheduleOf(args), ...unwrap(outerEtaOf(args['outer-step'])) },
     ...rest,
   };
 }

@@ -2,6 +2,7 @@
 // Rules A-1 to A-8 of docs/protocol/learning-round.md.
 
 import { check, present } from '../base/check.ts';
+import { type Result, fault, success } from '../base/fault.ts';
 import { stateRoot } from '../base/merkle.ts';
 import { MAX_CAPACITY, MAX_SLOTS } from './limits.ts';
 import { CHUNK, LEAST_EXPONENT, powerOfTwo } from './update-scale.ts';
@@ -23,6 +24,20 @@ export const DEFAULT_OUTER_STEP: OuterStep = {
   weightCapBps: 5_000,
   clipBps: 20_000,
 };
+
+/** Sixteenths are fine enough to choose by, and most that is any use. */
+const FINEST_SHIFT = 4;
+const MOST_TIMES = 64;
+
+/** eta as genesis has it, from how many times over the mean update is to be applied. */
+export function outerEtaOf(times: number): Result<Pick<OuterStep, 'outerEtaNumerator' | 'outerEtaShift'>> {
+  for (let outerEtaShift = 0; outerEtaShift <= FINEST_SHIFT; outerEtaShift++) {
+    const outerEtaNumerator = times * 2 ** outerEtaShift;
+    if (Number.isInteger(outerEtaNumerator) && times > 0 && times <= MOST_TIMES)
+      return success({ outerEtaNumerator, outerEtaShift });
+  }
+  return fault('outer-step', `outer_step: must be a multiple of 1/16 above 0, up to ${MOST_TIMES}, not ${times}`);
+}
 
 /** Heavy ball (Polyak 1964) from the last two models, so that it is no state of its own. */
 export type OuterMomentum = Readonly<{

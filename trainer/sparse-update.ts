@@ -14,7 +14,7 @@ const HEADER_BYTES = 5;
 export type SparseShape = Readonly<{ entries: number; valueBits: number }>;
 
 /** The shape of codec 2 on every chain; others exist only to be measured (docs/decisions/007-compressed-updates.md). */
-export const SPARSE_SHAPE: SparseShape = { entries: 256, valueBits: 2 };
+export const SPARSE_SHAPE: SparseShape = { entries: 336, valueBits: 2 };
 
 /** Entries of chunk c are those from starts[c] to starts[c + 1]; `places` count from the start of the chunk. */
 export type SparseUpdate = Readonly<{

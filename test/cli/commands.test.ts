@@ -144,6 +144,8 @@ test('create-network refuses numbers out of range and a folder that holds a netw
     pol('create-network', '--chain-id', '1337'),
     pol('create-network', '--learning-rate', '2'),
     pol('create-network', '--corpus', 'the-internet'),
+    pol('create-network', '--outer-step', '0.3'),
+    pol('create-network', '--outer-step', '65'),
   ]);
   const expected = [
     /authorities: must be a whole number from 1 to 100/,
@@ -151,6 +153,8 @@ test('create-network refuses numbers out of range and a folder that holds a netw
     /chain_id: 1337/,
     /learning_rate/,
     /corpus/,
+    /outer_step: must be a multiple of 1\/16 above 0, up to 64, not 0\.3/,
+    /outer_step: .* not 65/,
   ];
   outcomes.forEach(({ code, error }, i) => {
     t.not(code, 0);
