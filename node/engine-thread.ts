@@ -22,7 +22,7 @@ import type {
 } from './engine-calls.ts';
 import type { ChallengeQuestion } from './challenge-port.ts';
 import type { Logger } from './logger.ts';
-import { type WorkerChannel, connectWorker } from './worker-channel.ts';
+import { revivedWorker } from './worker-channel.ts';
 
 export type EngineThread = Readonly<{
   hello(): Promise<HelloAnswer>;
@@ -52,20 +52,11 @@ export type EngineThread = Readonly<{
 
 /** Starts a thread named for its job. One that dies is started anew at the next call. */
 export function startEngineThread(job: string, data: EngineThreadData, log: Logger): EngineThread {
-  let channel: WorkerChannel | null = null;
-  let closed = false;
-
-  function connected(): WorkerChannel {
-    if (closed) throw new Error(`the ${job} thread is closed`);
-    if (channel === null) {
-      const worker = new Worker(new URL('./engine-worker.js', import.meta.url), { workerData: data, name: job });
-      channel = connectWorker(worker, (reason) => {
-        log.error('engine thread ended', { job, reason });
-        channel = null;
-      });
-    }
-    return channel;
-  }
+  const worker = revivedWorker(
+    () => new Worker(new URL('./engine-worker.js', import.meta.url), { workerData: data, name: job }),
+    (reason) => log.error('engine thread ended', { job, reason }),
+  );
+  const connected = worker.channel;
 
   return {
     hello: () => connected().call('hello', null),
@@ -92,10 +83,6 @@ export function startEngineThread(job: string, data: EngineThreadData, log: Logg
     generate: async (args, onEvent, signal) => {
       await connected().call('generate', args, { signal, onEvent: onEvent as (value: never) => void });
     },
-    async close() {
-      closed = true;
-      await channel?.close();
-      channel = null;
-    },
+    close: worker.close,
   };
 }

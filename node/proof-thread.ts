@@ -6,7 +6,7 @@ import type { Findings } from '../consensus/findings.ts';
 import type { CertifiedBlock } from './consensus-options.ts';
 import type { Logger } from './logger.ts';
 import type { RunTask, SendersTask } from './proof-worker.ts';
-import { type WorkerChannel, connectWorker } from './worker-channel.ts';
+import { revivedWorker } from './worker-channel.ts';
 
 export type ProofThread = Readonly<{
   /** Hash of 32 and sender of 20 bytes of each sound transaction of an encoded batch; nothing when the thread ended. */
@@ -18,24 +18,18 @@ export type ProofThread = Readonly<{
 
 /** Starts the thread at the first call. One that dies is started anew at the next. */
 export function createProofThread(log: Logger): ProofThread {
-  let channel: WorkerChannel | null = null;
-  let stopped = false;
-
-  function connected(): WorkerChannel {
-    if (channel !== null) return channel;
-    const worker = new Worker(new URL('./proof-worker.js', import.meta.url), { name: 'proofs' });
-    worker.unref();
-    channel = connectWorker(worker, (reason) => {
-      log.error('proof thread', { reason });
-      channel = null;
-    });
-    return channel;
-  }
+  const thread = revivedWorker(
+    () => {
+      const worker = new Worker(new URL('./proof-worker.js', import.meta.url), { name: 'proofs' });
+      worker.unref();
+      return worker;
+    },
+    (reason) => log.error('proof thread', { reason }),
+  );
 
   async function ask<T>(method: string, task: unknown, otherwise: T): Promise<T> {
-    if (stopped) return otherwise;
     try {
-      return await connected().call<T>(method, task);
+      return await thread.channel().call<T>(method, task);
     } catch (error) {
       log.debug('proofs not checked ahead', { method, reason: String(error) });
       return otherwise;
@@ -51,9 +45,6 @@ export function createProofThread(log: Logger): ProofThread {
         return findings === null ? block : { ...block, findings };
       });
     },
-    async stop() {
-      stopped = true;
-      await channel?.close();
-    },
+    stop: thread.close,
   };
 }

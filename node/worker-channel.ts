@@ -155,3 +155,30 @@ export function connectWorker(worker: Worker, onDeath: (reason: string) => void)
     },
   };
 }
+
+export type RevivedWorker = Readonly<{
+  /** The channel of the thread that runs; starts one when there is none. Throws once closed. */
+  channel(): WorkerChannel;
+  close(): Promise<void>;
+}>;
+
+/** A thread started at the first call, and anew at the next call after it died. */
+export function revivedWorker(start: () => Worker, onDeath: (reason: string) => void): RevivedWorker {
+  let channel: WorkerChannel | null = null;
+  let isClosed = false;
+  return {
+    channel() {
+      if (isClosed) throw new Error('the thread is closed');
+      channel ??= connectWorker(start(), (reason) => {
+        channel = null;
+        onDeath(reason);
+      });
+      return channel;
+    },
+    async close() {
+      isClosed = true;
+      await channel?.close();
+      channel = null;
+    },
+  };
+}
