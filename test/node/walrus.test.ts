@@ -60,8 +60,9 @@ test('a checkpoint published by one node is fetched and checked by another', asy
   }
 });
 
+/** The thread that computes ids runs at the least priority: seconds on an idle machine, minutes on a busy one. */
 async function waitFor<T>(find: () => T | undefined): Promise<T> {
-  for (let tries = 0; tries < 600; tries++) {
+  for (let tries = 0; tries < 1_800; tries++) {
     const found = find();
     if (found !== undefined) return found;
     await new Promise((resolve) => setTimeout(resolve, 100));
