@@ -16,6 +16,7 @@ import { keccak256 } from './keccak.ts';
 import { KZG, prepareKzg } from './kzg.ts';
 import { StateJournal, type StateSource } from './state-journal.ts';
 import { CALL_TURNS, takeTurnsAtJumps, type Turns } from './turns.ts';
+import { takeWordsDirectly } from './words.ts';
 
 /** Hash of an ancestor block for BLOCKHASH, or null when it is not known. */
 export type BlockHashOf = (number: number) => Hash | null;
@@ -111,6 +112,7 @@ export async function createMachine(
   await prepareKzg();
   const evm = await createEVM({ common, stateManager: journal, blockchain });
   takeTurnsAtJumps(evm, turns.jumps);
+  takeWordsDirectly(evm);
   const vm = await createVM({ common, stateManager: journal, blockchain, evm });
   await replaceLoop(evm);
   const appliesAlone = common.hardfork() === Hardfork.Prague || common.hardfork() === Hardfork.Cancun;
