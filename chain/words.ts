@@ -49,16 +49,19 @@ export function wordBytes(word: bigint): Uint8Array {
 const scratch = new Uint8Array(WORD);
 const scratchView = new DataView(scratch.buffer);
 
+const MLOAD = 0x51;
+const MSTORE = 0x52;
+const SLOAD = 0x54;
 const HANDLERS: Readonly<Record<number, (state: State) => unknown>> = {
-  0x51({ stack, memory }) {
+  [MLOAD]({ stack, memory }) {
     stack.push(wordOf(memory.read(Number(stack.pop()), WORD, true)));
   },
-  0x52({ stack, memory }) {
+  [MSTORE]({ stack, memory }) {
     const offset = stack.pop();
     writeWord(scratchView, stack.pop());
     memory.write(Number(offset), WORD, scratch);
   },
-  async 0x54({ stack, interpreter }) {
+  async [SLOAD]({ stack, interpreter }) {
     stack.push(wordOf(await interpreter.storageLoad(wordBytes(stack.pop()))));
   },
 };
