@@ -1,8 +1,12 @@
 // Owns the three linear instructions of profile bf16x: operands rounded by B1, every output one ascending sum. Products are
 // exact, so fusing them into the sum changes nothing [M2]. Panels are those of linear.c, of f32; threads split panels.
 
-// Depth of one pass: a panel of each side stays in the near cache. Sums are kept in `out` between passes.
+// Depth of one pass: a panel of each side stays near. Sums are kept in `out` between passes.
+#if defined(__AVX2__) && !defined(VNNI512)
+#define BF16_DEPTH 512
+#else
 #define BF16_DEPTH 128
+#endif
 // Lines of a left panel: those of linear.c, except that tiles are larger than registers hold.
 #if defined(AMX_TILES)
 #define BF16_PANEL_A 8
@@ -45,7 +49,45 @@ INLINE __m512i round_square(const float *src, int64_t depth, int64_t lines, int6
   }
   return most;
 }
+#elif defined(__AVX2__)
+// B1 on eight values.
+INLINE __m256i bf16_vector(__m256i x, __m256i *most) {
+  __m256i size = _mm256_and_si256(x, _mm256_set1_epi32(0x7fffffff));
+  *most = _mm256_max_epi32(*most, size);
+  __m256i odd = _mm256_and_si256(_mm256_srli_epi32(x, 16), _mm256_set1_epi32(1));
+  __m256i up = _mm256_add_epi32(_mm256_add_epi32(x, _mm256_set1_epi32(0x7fff)), odd);
+  __m256i keep = _mm256_blendv_epi8(_mm256_set1_epi32((int32_t)0xffff0000), _mm256_set1_epi32((int32_t)0x80000000), _mm256_cmpgt_epi32(_mm256_set1_epi32(0x21800000), size));
+  return _mm256_and_si256(_mm256_blendv_epi8(up, x, _mm256_cmpgt_epi32(_mm256_set1_epi32(0x21800000), size)), keep);
+}
+
+// Four lines, `depth` apart, eight values of each: rounded, to eight rows of four, `width` apart.
+INLINE __m256i round_square(const float *src, int64_t depth, const int width, float *put, __m256i most) {
+  __m256i x[4];
+  for (int l = 0; l < 4; l++) x[l] = bf16_vector(_mm256_loadu_si256((const __m256i_u *)(src + l * depth)), &most);
+  __m256i a = _mm256_unpacklo_epi32(x[0], x[1]), b = _mm256_unpackhi_epi32(x[0], x[1]);
+  __m256i c = _mm256_unpacklo_epi32(x[2], x[3]), d = _mm256_unpackhi_epi32(x[2], x[3]);
+  // Value j of the four lines in the low half, value 4 + j in the high one.
+  __m256i u[4] = {_mm256_unpacklo_epi64(a, c), _mm256_unpackhi_epi64(a, c), _mm256_unpacklo_epi64(b, d), _mm256_unpackhi_epi64(b, d)};
+  for (int j = 0; j < 4; j++) {
+    _mm_storeu_si128((__m128i_u *)(put + j * width), _mm256_castsi256_si128(u[j]));
+    _mm_storeu_si128((__m128i_u *)(put + (4 + j) * width), _mm256_extracti128_si256(u[j], 1));
+  }
+  return most;
+}
+
+INLINE int32_t widest_of(__m256i most) {
+  int32_t lane[8], widest = 0;
+  _mm256_storeu_si256((__m256i_u *)lane, most);
+  for (int i = 0; i < 8; i++) widest = lane[i] > widest ? lane[i] : widest;
+  return widest;
+}
 #endif
+
+// Values k to k + n of at most `width` lines, one by one: to[i][width], lines that are not there zero.
+INLINE void round_edge(const float *src, int64_t depth, int64_t lines, int64_t n, const int width, float *put, int32_t *most) {
+  for (int i = 0; i < n; i++)
+    for (int l = 0; l < width; l++) put[i * width + l] = l < lines ? bf16_fixed(src[l * depth + i], most) : 0.0f;
+}
 
 // Lines are rows of src[rows][depth]: to[panel][k][width].
 INLINE void round_rows_to_panels(Context *ctx, const float *src, int64_t rows, int64_t depth, const int width, float *to) {
@@ -64,6 +106,19 @@ INLINE void round_rows_to_panels(Context *ctx, const float *src, int64_t rows, i
         else widest = round_square(from, depth, lines, n, width, put, widest);
       }
   most = _mm512_reduce_max_epi32(widest);
+#elif defined(__AVX2__)
+  __m256i widest = _mm256_setzero_si256();
+  for (int64_t line = lo; line < hi; line += width) {
+    const float *from = src + line * depth;
+    float *put = to + line * depth;
+    int64_t k = 0;
+    if (rows - line >= width)
+      for (; k + 8 <= depth; k += 8)
+        for (int l = 0; l < width; l += 4) widest = round_square(from + l * depth + k, depth, width, put + k * width + l, widest);
+    round_edge(from + k, depth, rows - line, depth - k, width, put + k * width, &most);
+  }
+  int32_t whole = widest_of(widest);
+  most = whole > most ? whole : most;
 #else
   for (int64_t line = lo; line < hi; line += width)
     for (int64_t k = 0; k < depth; k += 16) {
@@ -104,6 +159,20 @@ INLINE void round_columns_to_panels(Context *ctx, const float *src, int64_t dept
         }
       }
   most = _mm512_reduce_max_epi32(widest);
+#elif defined(__AVX2__)
+  __m256i widest = _mm256_setzero_si256();
+  for (int64_t c0 = 0; c0 < columns; c0 += 16)
+    for (int64_t k = lo; k < hi; k++)
+      for (int64_t c = c0; c < columns && c < c0 + 16; c += width) {
+        const float *from = src + k * columns + c;
+        float *put = to + c * depth + k * width;
+        if (columns - c < width) round_edge(from, 1, columns - c, 1, width, put, &most);
+        else if (width == 4) _mm_storeu_si128((__m128i_u *)put, _mm256_castsi256_si128(bf16_vector(_mm256_zextsi128_si256(_mm_loadu_si128((const __m128i_u *)from)), &widest)));
+        else
+          for (int i = 0; i < width; i += 8) _mm256_storeu_si256((__m256i_u *)(put + i), bf16_vector(_mm256_loadu_si256((const __m256i_u *)(from + i)), &widest));
+      }
+  int32_t whole = widest_of(widest);
+  most = whole > most ? whole : most;
 #else
   for (int64_t c0 = 0; c0 < columns; c0 += 32)
     for (int64_t k = lo; k < hi; k++)
@@ -119,8 +188,8 @@ INLINE void round_columns_to_panels(Context *ctx, const float *src, int64_t dept
   check_bf16(ctx, most);
 }
 
-// height x PANEL_B of c (+)= a[k][BF16_PANEL_A] * b[k][PANEL_B], k ascending.
-INLINE void bf16_tile(In a, In b, int64_t depth, Out c, int64_t ldc, const int height, int more) {
+// height x PANEL_B of c (+)= a[k][BF16_PANEL_A] * b[k][PANEL_B], k ascending. A sum that is not finite leaves NaN in `bad`.
+INLINE void bf16_tile(In a, In b, int64_t depth, Out c, int64_t ldc, const int height, int more, vec *bad) {
   const int vecs = PANEL_B / LANES;
   vec acc[BF16_PANEL_A][PANEL_B / LANES];
   for (int m = 0; m < height; m++)
@@ -135,14 +204,17 @@ INLINE void bf16_tile(In a, In b, int64_t depth, Out c, int64_t ldc, const int h
     }
   }
   for (int m = 0; m < height; m++)
-    for (int v = 0; v < vecs; v++) *(vec_mem *)(c + m * ldc + v * LANES) = acc[m][v];
+    for (int v = 0; v < vecs; v++) {
+      *(vec_mem *)(c + m * ldc + v * LANES) = acc[m][v];
+      *bad = *bad + acc[m][v] * 0.0f;
+    }
 }
 
 // A tile at the edge: all of its depth at once, beside `out`.
-static void bf16_edge(In a, In b, int64_t depth, Out out, int64_t columns, int64_t height, int64_t width) {
+static void bf16_edge(In a, In b, int64_t depth, Out out, int64_t columns, int64_t height, int64_t width, vec *bad) {
   float c[BF16_PANEL_A * PANEL_B];
-  if (height == 1) bf16_tile(a, b, depth, c, PANEL_B, 1, 0);
-  else bf16_tile(a, b, depth, c, PANEL_B, BF16_PANEL_A, 0);
+  if (height == 1) bf16_tile(a, b, depth, c, PANEL_B, 1, 0, bad);
+  else bf16_tile(a, b, depth, c, PANEL_B, BF16_PANEL_A, 0, bad);
   for (int64_t m = 0; m < height; m++) __builtin_memcpy(out + m * columns, c + m * PANEL_B, width * 4);
 }
 
@@ -150,6 +222,7 @@ static void bf16_edge(In a, In b, int64_t depth, Out out, int64_t columns, int64
 static void product_bf16(Context *ctx, const float *a, const float *b, int64_t rows, int64_t depth, int64_t columns, float *out) {
   Split s = split_panels(ctx, rows, columns, BF16_PANEL_A);
   int64_t block = (192 << 10) / (BF16_DEPTH * BF16_PANEL_A * 4);
+  vec bad = (vec){0};
   for (int64_t k = 0; k < depth; k += BF16_DEPTH) {
     int64_t n = depth - k < BF16_DEPTH ? depth - k : BF16_DEPTH;
     for (int64_t i0 = s.a_lo; i0 < s.a_hi; i0 += block)
@@ -158,12 +231,12 @@ static void product_bf16(Context *ctx, const float *a, const float *b, int64_t r
           int64_t height = rows - i * BF16_PANEL_A, width = columns - j * PANEL_B;
           const float *left = a + i * BF16_PANEL_A * depth, *right = b + j * PANEL_B * depth;
           float *to = out + i * BF16_PANEL_A * columns + j * PANEL_B;
-          if (height >= BF16_PANEL_A && width >= PANEL_B) bf16_tile(left + k * BF16_PANEL_A, right + k * PANEL_B, n, to, columns, BF16_PANEL_A, k > 0);
-          else if (k == 0) bf16_edge(left, right, depth, to, columns, height < BF16_PANEL_A ? height : BF16_PANEL_A, width < PANEL_B ? width : PANEL_B);
+          if (height >= BF16_PANEL_A && width >= PANEL_B) bf16_tile(left + k * BF16_PANEL_A, right + k * PANEL_B, n, to, columns, BF16_PANEL_A, k > 0, &bad);
+          else if (k == 0) bf16_edge(left, right, depth, to, columns, height < BF16_PANEL_A ? height : BF16_PANEL_A, width < PANEL_B ? width : PANEL_B, &bad);
         }
   }
-  int64_t first = s.b_lo * PANEL_B, end = s.b_hi * PANEL_B < columns ? s.b_hi * PANEL_B : columns;
-  for (int64_t r = s.a_lo * BF16_PANEL_A; r < rows && r < s.a_hi * BF16_PANEL_A; r++) check_finite(ctx, out + r * columns + first, end - first);
+  for (int i = 0; i < LANES; i++)
+    if (bad[i] != 0.0f) fail(ctx, REASON_NON_FINITE);
 }
 
 // w: x, w, y, T, K, N, A region, B region, A is packed already

@@ -9,6 +9,7 @@ import { prng } from '../../base/prng.ts';
 import { type Executor, createExecutor } from '../../engine/executor.ts';
 import { type Op, OP_NAMES } from '../../engine/instruction.ts';
 import { createNativeExecutor, nativeLevels } from '../../engine/native-executor.ts';
+import type { NumericProfile } from '../../engine/profile.ts';
 import type { BatchShape, ModelConfig } from '../../trainer/model.ts';
 import { preset } from '../../trainer/presets.ts';
 import { caseOf, difference, runCase } from './cases.ts';
@@ -17,6 +18,7 @@ import { TINY, TINY_SHAPE, trainingDigest } from './training-run.ts';
 
 const SMALL_SHAPE: BatchShape = { batch: 2, seq: 65 };
 const REPORT_EVERY = 1000;
+const PROFILES: readonly NumericProfile[] = ['i8', 'bf16x'];
 
 async function backends(threads: readonly number[]): Promise<readonly Executor[]> {
   const list: Executor[] = [];
@@ -78,23 +80,29 @@ function randomCases(scalar: Executor, others: readonly Executor[], cases: numbe
   return wrong;
 }
 
-type Run = Readonly<{ name: string; config: ModelConfig; shape: BatchShape; oracle: boolean }>;
+type Run = Readonly<{
+  name: string;
+  config: ModelConfig;
+  shape: BatchShape;
+  profile: NumericProfile;
+  oracle: boolean;
+}>;
 
 function trainingRuns(scalar: Executor, others: readonly Executor[], steps: number, seed: string): string[] {
-  const runs: readonly Run[] = [
-    { name: 'tiny', config: TINY, shape: TINY_SHAPE, oracle: true },
-    { name: '0.3m', config: preset('0.3m', 256), shape: SMALL_SHAPE, oracle: false },
-  ];
+  const tiny = { name: 'tiny', config: TINY, shape: TINY_SHAPE, oracle: true };
+  const small = { name: '0.3m', config: preset('0.3m', 256), shape: SMALL_SHAPE, oracle: false };
+  const runs = [tiny, small].flatMap((run): Run[] => PROFILES.map((profile) => ({ ...run, profile })));
   const wrong: string[] = [];
-  for (const { name, config, shape, oracle } of runs) {
+  for (const { name, config, shape, profile, oracle } of runs) {
     const list = oracle ? [scalar, ...others] : others;
     let wanted: string | null = null;
     for (const executor of list) {
-      const digest = trainingDigest(executor, config, shape, steps, seed);
+      const digest = trainingDigest(executor, config, shape, steps, seed, profile);
       wanted ??= digest;
-      if (digest !== wanted) wrong.push(`${name}: ${executor.description} gives ${digest}, wanted ${wanted}`);
+      if (digest !== wanted)
+        wrong.push(`${name} ${profile}: ${executor.description} gives ${digest}, wanted ${wanted}`);
     }
-    console.log(`${steps} training steps of ${name} on ${list.length} backends: ${wanted}`);
+    console.log(`${steps} training steps of ${name} ${profile} on ${list.length} backends: ${wanted}`);
   }
   return wrong;
 }

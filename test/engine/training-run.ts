@@ -5,6 +5,7 @@ import { check } from '../../base/check.ts';
 import { sha256 } from '../../base/hash.ts';
 import { type Prng, prng } from '../../base/prng.ts';
 import type { Executor, LoadedProgram } from '../../engine/executor.ts';
+import { type NumericProfile, inProfile } from '../../engine/profile.ts';
 import { initialWeights } from '../../trainer/initial-weights.ts';
 import type { BatchShape, ModelConfig } from '../../trainer/model.ts';
 import { buildTrainProgram, fillConstants } from '../../trainer/train-program.ts';
@@ -23,8 +24,14 @@ export const TINY: ModelConfig = {
 };
 export const TINY_SHAPE: BatchShape = { batch: 2, seq: 9 };
 
-function start(executor: Executor, config: ModelConfig, shape: BatchShape, seed: string): LoadedProgram {
-  const loaded = executor.load(buildTrainProgram(config, shape));
+function start(
+  executor: Executor,
+  config: ModelConfig,
+  shape: BatchShape,
+  seed: string,
+  profile: NumericProfile,
+): LoadedProgram {
+  const loaded = executor.load(inProfile(buildTrainProgram(config, shape), profile));
   loaded.stateBytes().set(initialWeights(config, sha256(utf8(seed))));
   fillConstants(loaded, config, shape);
   return loaded;
@@ -58,9 +65,10 @@ export function trainingDigest(
   shape: BatchShape,
   steps: number,
   seed: string,
+  profile: NumericProfile = 'i8',
 ): string {
   const data = prng(`${seed} training`);
-  const loaded = start(executor, config, shape, seed);
+  const loaded = start(executor, config, shape, seed, profile);
   const seen: string[] = [];
   const powers = { beta1: 1, beta2: 1 };
   for (let step = 0; step < steps; step++) {
@@ -76,7 +84,7 @@ export function trainingDigest(
 /** The steps of a run of the tiny model, each as a case of its own with the state it starts from. */
 export function trainingCases(executor: Executor, steps: number, seed: string): Case[] {
   const data = prng(`${seed} training`);
-  const loaded = start(executor, TINY, TINY_SHAPE, seed);
+  const loaded = start(executor, TINY, TINY_SHAPE, seed, 'i8');
   const { program } = loaded;
   const given = program.tensors.filter(({ role }) => role === 'state' || role === 'input');
   const powers = { beta1: 1, beta2: 1 };
