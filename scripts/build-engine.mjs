@@ -125,7 +125,7 @@ function buildNative() {
   if (compiler === null) return 'skipped: no C compiler found (wasm runs everything)';
   const twins = process.env.ENGINE_TWINS === '1' && process.arch === 'x64';
   const levels = twins ? TWINS : (LEVELS[process.arch] ?? {});
-  const flags = [...EXACT, '-fPIC', '-fvisibility=default', '-w'];
+  const flags = [...EXACT, '-fno-thread-jumps', '-fPIC', '-fvisibility=default', '-w'];
   const stamp = stampOf([compiler, flags, levels]);
   if (fresh(file, stamp)) return 'up to date';
   const temporary = join(out, `native.${process.pid}`);
