@@ -22,17 +22,24 @@ export const foundingOptions = {
     type: 'string',
     describe: 'a model of your own instead: dim=512,layers=8,heads=8,kvHeads=4,ffn=1408,context=512',
   },
-  'batch-size': { type: 'number', default: 8, describe: 'sequences in one optimizer step' },
+  'batch-size': { type: 'number', default: 8, describe: 'sequences in one step' },
+  updates: {
+    type: 'number',
+    default: 1,
+    describe:
+      'optimizer updates in one step, a divisor of batch-size: state and gradients are hashed, and a leaf is sent, once for all of them',
+  },
   'micro-batch': {
     type: 'number',
-    describe: 'sequences of a step computed at once, a divisor of batch-size (default: the most that fits into memory)',
+    describe:
+      'sequences computed at once, a divisor of those of an update (default: the most that fits into memory)',
   },
   profile: {
     choices: ['i8', 'bf16x'] as const,
     default: 'i8',
     describe: 'arithmetic of the linear layers in training: int8 (fastest), or bf16 operands with f32 sums in order',
   },
-  steps: { type: 'number', default: 16, describe: 'optimizer steps in one learning round' },
+  steps: { type: 'number', default: 16, describe: 'steps in one learning round' },
   'update-codec': {
     choices: [1, 2] as const,
     default: 1,
@@ -55,8 +62,8 @@ export const foundingOptions = {
     default: 'cosine',
     describe: 'learning rate after the warm-up: half a cosine down to a tenth, or constant',
   },
-  'warmup-steps': { type: 'number', default: 64, describe: 'steps over which the learning rate rises to its peak' },
-  'decay-steps': { type: 'number', default: 20_000, describe: 'steps over which the cosine falls' },
+  'warmup-steps': { type: 'number', default: 64, describe: 'optimizer updates over which the learning rate rises to its peak' },
+  'decay-steps': { type: 'number', default: 20_000, describe: 'optimizer updates over which the cosine falls' },
 } as const;
 
 export type FoundingArguments = {
@@ -66,6 +73,7 @@ export type FoundingArguments = {
   'model-size': string;
   'model-widths'?: string | undefined;
   'batch-size': number;
+  updates: number;
   'micro-batch'?: number | undefined;
   profile: 'i8' | 'bf16x';
   steps: number;
@@ -101,6 +109,7 @@ export function planOf(
     ...(args['model-widths'] === undefined ? {} : { modelWidths: args['model-widths'] }),
     sequenceLength: 128,
     batchSize: args['batch-size'],
+    ...(args.updates === 1 ? {} : { updates: args.updates }),
     ...(args['micro-batch'] === undefined ? {} : { microBatch: args['micro-batch'] }),
     ...(args.profile === 'i8' ? {} : { profile: args.profile }),
     stepsPerRound: args.steps,

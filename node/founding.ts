@@ -24,6 +24,7 @@ import { programHash } from '../engine/program.ts';
 import { type CorpusName, loadCorpus } from '../trainer/corpus.ts';
 import { type DatasetManifest, buildDataset, manifestHash, manifestText, withBlobIds } from '../trainer/dataset.ts';
 import { challengeParameters } from '../trainer/dispute-roots.ts';
+import { MAX_UPDATES } from '../trainer/limits.ts';
 import { initialWeights } from '../trainer/initial-weights.ts';
 import { chooseMicroBatch } from '../trainer/execution-plan.ts';
 import type { ModelConfig } from '../trainer/model.ts';
@@ -56,7 +57,9 @@ export type FoundingPlan = Readonly<{
   /** Tokens of a training sequence; at most the preset's context. */
   sequenceLength: number;
   batchSize: number;
-  /** Sequences of a micro-batch, a divisor of `batchSize`; left out, the greatest that fits into this machine's memory. */
+  /** Optimizer updates of a step, a divisor of `batchSize`: state and gradients are rooted once for all of them; left out, 1. */
+  updates?: number;
+  /** Sequences of a micro-batch, a divisor of an update's; left out, the greatest that fits into this machine's memory. */
   microBatch?: number;
   /** Arithmetic of the linear layers of training; left out, int8. */
   profile?: 'bf16x';
@@ -116,10 +119,13 @@ function checkPlan(plan: FoundingPlan): Result<null> {
     whole('nodes', plan.regularNodes, 0, REGULAR_NODES) ??
     whole('steps', plan.stepsPerRound, 1, 1_024) ??
     whole('batch_size', plan.batchSize, 1, 1_024) ??
+    whole('updates', plan.updates ?? 1, 1, MAX_UPDATES) ??
     whole('chain_id', plan.chainId, 1, Number.MAX_SAFE_INTEGER) ??
     whole('port', plan.port, 1, 65_536 - count) ??
     whole('api_port', plan.apiPort, 1, 65_536 - count);
   if (wrong !== null) return fault('founding', wrong);
+  if (plan.batchSize % (plan.updates ?? 1) !== 0)
+    return fault('founding', `updates: must divide batch_size ${plan.batchSize}, not ${plan.updates}`);
   if (plan.chainId === 1337 || plan.chainId === 31_337)
     return fault('founding', `chain_id: ${plan.chainId} is every developer network's; choose another`);
   if (!(plan.learningRate > 0 && plan.learningRate <= 1))
@@ -239,20 +245,22 @@ function chooseModel(plan: FoundingPlan): Result<PresetChoice> {
 
 /** The micro-batch asked for, or the greatest with which a step fits here; a Fault when not one sequence does. */
 function microBatchOf(
-  { batchSize, microBatch, carryMoments = false }: FoundingPlan,
+  { batchSize, updates = 1, microBatch, carryMoments = false }: FoundingPlan,
   model: ModelConfig,
-  sequenceLength: number,
+  seq: number,
 ): Result<Readonly<{ microBatch: number; note: string | null }>> {
+  const batch = batchSize / updates;
   if (microBatch !== undefined) {
-    if (Number.isInteger(microBatch) && microBatch >= 1 && batchSize % microBatch === 0)
+    if (Number.isInteger(microBatch) && microBatch >= 1 && batch % microBatch === 0)
       return success({ microBatch, note: null });
-    return fault('founding', `micro_batch: must divide batch_size ${batchSize}, not ${microBatch}`);
+    const whole = updates === 1 ? `batch_size ${batch}` : `the ${batch} sequences of an update`;
+    return fault('founding', `micro_batch: must divide ${whole}, not ${microBatch}`);
   }
   const host = { ...memoryLimit(0), threads: 1, wasm: false, carriesMoments: carryMoments };
-  const chosen = chooseMicroBatch(model, batchSize, sequenceLength, host);
+  const chosen = chooseMicroBatch(model, { batch: batchSize, seq, updates }, host);
   if (!chosen.ok) return chosen;
-  const note = `steps go over micro-batches of ${chosen.value} of ${batchSize} sequences, the most this machine's memory holds`;
-  return success({ microBatch: chosen.value, note: chosen.value === batchSize ? null : note });
+  const note = `steps go over micro-batches of ${chosen.value} of ${batch} sequences, the most this machine's memory holds`;
+  return success({ microBatch: chosen.value, note: chosen.value === batch ? null : note });
 }
 
 /** What claims can be challenged by; null where the referee does not know the program: micro-batches, another arithmetic. */
@@ -291,6 +299,7 @@ export async function foundNetwork(
   const divided = microBatchOf(plan, choice.config, sequenceLength);
   if (!divided.ok) return divided;
   const { microBatch, note } = divided.value;
+  const { updates = 1 } = plan;
   if (note !== null) progress(note);
   const members = await makeMembers(plan);
   const manifest = await makeDataset(plan, sequenceLength, progress);
@@ -299,7 +308,8 @@ export async function foundNetwork(
     model: choice.config,
     optimizer: DEFAULT_OPTIMIZER,
     updateCodec: plan.updateCodec ?? 1,
-    ...(microBatch === plan.batchSize ? {} : { microBatch }),
+    ...(updates === 1 ? {} : { updates }),
+    ...(microBatch === plan.batchSize / updates ? {} : { microBatch }),
     ...(plan.profile === undefined ? {} : { profile: plan.profile }),
     ...(plan.carryMoments === true ? { carryMoments: true } : {}),
   };

@@ -37,6 +37,7 @@ export function rulesOf(parameters: LearningParameters, training: TrainingConfig
   return {
     steps,
     batch,
+    updates: training.updates ?? 1,
     sequenceLength,
     schedule: { learningRateNano, warmupSteps, decaySteps, floorBps },
     optimizer: training.optimizer,
@@ -61,9 +62,14 @@ export function networkDefinition(genesis: Genesis): Result<NetworkDefinition> {
   const unknown = unknownKernelSpec(parameters.value.kernelSpec);
   if (unknown !== null) return fault('genesis', `genesis learning.kernelSpec: ${unknown.message}`);
   const { datasetHash, sequenceLength, batch } = parameters.value;
-  const { microBatch = batch } = training.value;
-  if (batch % microBatch !== 0) {
-    return fault('genesis', `genesis dataset.training: microBatch ${microBatch} must divide learning.batch ${batch}`);
+  const { updates = 1 } = training.value;
+  if (batch % updates !== 0)
+    return fault('genesis', `genesis dataset.training: updates ${updates} must divide learning.batch ${batch}`);
+  const { microBatch = batch / updates } = training.value;
+  if ((batch / updates) % microBatch !== 0) {
+    const whole = updates === 1 ? 'learning.batch' : 'learning.batch / updates,';
+    const why = `microBatch ${microBatch} must divide ${whole} ${batch / updates}`;
+    return fault('genesis', `genesis dataset.training: ${why}`);
   }
   if (!equal(manifestHash(manifest.value), fromHex(datasetHash))) {
     return fault('genesis', `genesis dataset.manifest: its hash is not learning.datasetHash ${datasetHash}`);
@@ -78,6 +84,8 @@ export function networkDefinition(genesis: Genesis): Result<NetworkDefinition> {
   const carries = training.value.carryMoments ?? false;
   if (genesis.challenges !== undefined && genesis.challenges['carryMoments'] !== carries)
     return fault('genesis', `genesis challenges.carryMoments: dataset.training says ${carries}`);
+  if (genesis.challenges !== undefined && genesis.challenges['updates'] !== updates)
+    return fault('genesis', `genesis challenges.updates: dataset.training says ${updates}`);
   if (manifest.value.sequenceLength !== sequenceLength) {
     return fault(
       'genesis',

@@ -10,7 +10,7 @@ import type { Instruction } from '../engine/instruction.ts';
 import type { TensorProgram } from '../engine/program.ts';
 import type { Value } from '../engine/scalar-ops.ts';
 import type { DisputeLayout, StepConstants } from './dispute-layout.ts';
-import { type StepGiven, bytesOf, walkStep } from './dispute-run.ts';
+import { type StepGiven, bytesOf, ofUpdate, walkStep } from './dispute-run.ts';
 import { type HeldTree, holdTree, rootOfTree } from './dispute-tree.ts';
 import type { TensorRef } from './referee-frame.ts';
 import { type Ledger, auxiliaryTensors } from './referee-ledgers.ts';
@@ -76,8 +76,11 @@ export function walkEntries(
   each: (seen: Seen) => 'stop' | undefined = () => undefined,
 ): ReturnType<typeof walkStep> {
   const { layout, given } = step;
-  if (found(0, bytesOf({ shape: [], data: given.tokens }), null) === 'stop') return { ok: false, stopped: true };
-  if (found(1, bytesOf({ shape: [], data: given.targets }), null) === 'stop') return { ok: false, stopped: true };
+  for (let update = 0; update < given.updates; update++)
+    for (const [index, name] of (['tokens', 'targets'] as const).entries()) {
+      const bytes = bytesOf({ shape: [], data: ofUpdate(given, name, update) });
+      if (found(2 * update + index, bytes, null) === 'stop') return { ok: false, stopped: true };
+    }
   return walkStep(step.executor, step.program, given, step.constants, (at, instruction, inputs, outputs) => {
     const { dispute, homes } = present(layout.instructions[at], 'instruction');
     step.alter?.(at, outputs);

@@ -6,6 +6,7 @@ import { check, present } from '../base/check.ts';
 import { STATE_LEAF_BYTES, leafHash, leafHashes, merkleRoot } from '../base/merkle.ts';
 import type { Instruction } from '../engine/instruction.ts';
 import { type TensorProgram, elementCount } from '../engine/program.ts';
+import { updateInput } from '../engine/repeat.ts';
 import { bindShapes } from '../engine/shapes.ts';
 import { type InstructionDispute, type TensorRef, leafBytesOf, sameRef } from './referee-frame.ts';
 import { disputeOf } from './referee-templates.ts';
@@ -24,7 +25,7 @@ export type TensorHome =
   | Readonly<{ kind: 'loss' }>
   | Readonly<{ kind: 'constant'; root: Uint8Array }>
   | Readonly<{ kind: 'seed' }>
-  | Readonly<{ kind: 'hyper' }>;
+  | Readonly<{ kind: 'hyper'; update: number }>;
 
 export type RecordOperand = Readonly<{ home: TensorHome; length: number; leafBytes: number }>;
 
@@ -40,7 +41,7 @@ export type DisputeRecord = Readonly<{
 }>;
 
 export type DisputeEntry = Readonly<{
-  /** -1 for the tokens (entry 0) and targets (entry 1). */
+  /** -1 for the tokens and targets: entries 2u and 2u + 1 for update u. */
   instruction: number;
   ref: TensorRef;
   leafBytes: number;
@@ -63,13 +64,13 @@ type Words = Int32Array | Float32Array;
 const rootOf = (words: Words, leafBytes: number): Uint8Array =>
   merkleRoot(leafHashes(new Uint8Array(words.buffer, words.byteOffset, words.byteLength), leafBytes));
 
-/** The layout of a program's steps. */
-export function disputeLayout(program: DisputeProgram, constants: StepConstants): DisputeLayout {
+/** The layout of a program's steps, of so many updates each. */
+export function disputeLayout(program: DisputeProgram, constants: StepConstants, updates: number): DisputeLayout {
   const { tensors, instructions } = program;
   const entries: DisputeEntry[] = [];
   const records: DisputeRecord[] = [];
   const out: DisputeLayout['instructions'][number][] = [];
-  const current = initialHomes(program, constants, entries);
+  const current = initialHomes(program, constants, updates, entries);
   const lastWrites = lastWritesOf(instructions);
   const firstGradient = gradientStart(program);
   const shapes = (ids: readonly number[]) => ids.map((id) => present(tensors[id], 'tensor').shape);
@@ -117,23 +118,29 @@ export function disputeLayout(program: DisputeProgram, constants: StepConstants)
 function initialHomes(
   { tensors }: DisputeProgram,
   constants: StepConstants,
+  updates: number,
   entries: DisputeEntry[],
 ): Map<number, TensorHome> {
   const homes = new Map<number, TensorHome>();
   for (const { id, name, role, shape, offset } of tensors) {
     if (role === 'state') homes.set(id, { kind: 'before', offset });
     if (role !== 'input') continue;
-    if (name === INPUTS.seed || name === INPUTS.hyper) homes.set(id, { kind: name });
+    if (name === INPUTS.seed) homes.set(id, { kind: 'seed' });
     if (name === INPUTS.positions || name === INPUTS.ropeTable)
       homes.set(id, { kind: 'constant', root: rootOf(constants[name], leafBytesOf(shape)) });
   }
-  for (const [index, name] of [INPUTS.tokens, INPUTS.targets].entries()) {
-    const tensor = present(
+  const named = (name: string) =>
+    present(
       tensors.find((each) => each.name === name),
       name,
     );
-    entries.push({ instruction: -1, ref: { kind: 'input', index }, leafBytes: leafBytesOf(tensor.shape) });
-    homes.set(tensor.id, { kind: 'list', entry: index });
+  for (let update = 0; update < updates; update++) {
+    homes.set(named(updateInput(INPUTS.hyper, update, updates)).id, { kind: 'hyper', update });
+    for (const [index, name] of [INPUTS.tokens, INPUTS.targets].entries()) {
+      const { id, shape } = named(updateInput(name, update, updates));
+      homes.set(id, { kind: 'list', entry: entries.length });
+      entries.push({ instruction: -1, ref: { kind: 'input', index }, leafBytes: leafBytesOf(shape) });
+    }
   }
   return homes;
 }
@@ -214,13 +221,20 @@ export function encodeRecord({ part, operands, fixed }: DisputeRecord): Uint8Arr
   for (const [i, { home, length, leafBytes }] of operands.entries()) {
     const at = 4 + OPERAND_BYTES * i;
     bytes[at] = HOME_CODES[home.kind];
-    view.setUint32(at + 1, home.kind === 'list' ? home.entry : 'offset' in home ? home.offset : 0);
+    view.setUint32(at + 1, placeOf(home));
     view.setUint32(at + 5, length);
     view.setUint32(at + 9, leafBytes);
     if (home.kind === 'constant') bytes.set(home.root, at + 13);
   }
   for (const [i, value] of fixed.entries()) view.setUint32(4 + OPERAND_BYTES * operands.length + 4 * i, value >>> 0);
   return bytes;
+}
+
+/** The second field of an operand: which entry, update or byte of its tree. */
+function placeOf(home: TensorHome): number {
+  if (home.kind === 'list') return home.entry;
+  if (home.kind === 'hyper') return home.update;
+  return 'offset' in home ? home.offset : 0;
 }
 
 export function recordHashes(layout: DisputeLayout): Uint8Array[] {

@@ -49,7 +49,8 @@ export type OpenDispute = Readonly<{
 }>;
 
 export type DisputeProofs = Readonly<{
-  schedule: ScheduleProof;
+  /** Words of the schedule for an update of the step. */
+  scheduleOf(update: number): ScheduleProof;
   /** The sequence that stands behind a row of the step, with its opening in the training root. */
   sequenceOf(row: number): Readonly<{ bytes: Uint8Array; siblings: readonly Uint8Array[] }>;
   sequenceLength: number;
@@ -133,7 +134,7 @@ export function openDispute(step: DisputedStep, answered: Answered, found: Found
         const proof: InputProof = {
           targets: target.targets,
           element: target.element,
-          entry: entryProof(target.targets ? 1 : 0),
+          entry: entryProof(target.entry),
           leaf: toHex(present(tree.leaf(path.index), 'leaf')),
           siblings: tree.siblings(path.index).map((hash) => toHex(hash)),
           sequence: toHex(sequence.bytes),
@@ -152,7 +153,9 @@ export function openDispute(step: DisputedStep, answered: Answered, found: Found
       const witness = reads.flatMap((elements, k) => openings(k, present(operands[k], 'operand'), elements));
       const listed = record.operands.flatMap(({ home }) => (home.kind === 'list' ? [entryProof(home.entry)] : []));
       const proof = { proof: recordProof(target.record), selected: target.selected, entries: listed };
-      return { kind: 'piece', proof: { ...proof, schedule: proofs.schedule, witness } };
+      const update = record.operands.find(({ home }) => home.kind === 'hyper')?.home;
+      const schedule = proofs.scheduleOf(update?.kind === 'hyper' ? update.update : 0);
+      return { kind: 'piece', proof: { ...proof, schedule, witness } };
     },
   };
 }
@@ -224,7 +227,8 @@ function firstDiffering(
 }
 
 type Place =
-  | Readonly<{ kind: 'input'; targets: boolean; element: number }>
+  /** `element` counts over the whole step. */
+  | Readonly<{ kind: 'input'; targets: boolean; element: number; entry: number }>
   | Readonly<{ kind: 'piece'; record: number; selected: readonly number[]; seen: Seen | null; element: number }>;
 
 /** Byte of the first word in which a disclosed leaf differs from one's own; of a state in the order m, v, p. */
@@ -264,8 +268,8 @@ function placeOf(
   const byte = differingByte(own, tree, leaf, difference.kind);
   const claimed = wordAt(present(tree.leaf(leaf), 'disclosed leaf'), byte - leaf * own.leafBytes);
   if (difference.kind === 'entry') {
-    if (difference.entry < 2) return { kind: 'input', targets: difference.entry === 1, element: byte / 4 };
-    const { ref } = present(layout.entries[difference.entry], 'entry');
+    const { ref, instruction } = present(layout.entries[difference.entry], 'entry');
+    if (instruction < 0) return inputAt(step, difference.entry, byte / 4);
     return pieceAt(step, present(found.seen, 'instruction'), ref, byte / 4, claimed);
   }
   for (const [at, { dispute, homes }] of layout.instructions.entries()) {
@@ -286,6 +290,12 @@ function placeOf(
   const { operands } = present(layout.records[record], 'gap');
   const from = (present(operands[0], 'gap').home as Extract<TensorHome, { offset: number }>).offset;
   return { kind: 'piece', record, selected: [(byte - from) / 4, 1], seen: null, element: (byte - from) / 4 };
+}
+
+/** A token or target, by its entry and the element there. */
+function inputAt({ given }: DisputedStep, entry: number, element: number): Place {
+  const each = given.tokens.length / given.updates;
+  return { kind: 'input', targets: entry % 2 === 1, element: Math.floor(entry / 2) * each + element, entry };
 }
 
 /** Runs the step again up to an instruction. */

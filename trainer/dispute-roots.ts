@@ -18,7 +18,7 @@ import {
 } from './dispute-layout.ts';
 import { lossBitsOf } from './leaf.ts';
 import { MAX_CAPACITY, MAX_SCHEDULE_RATES } from './limits.ts';
-import { type ModelConfig, headWidth } from './model.ts';
+import { type BatchShape, type ModelConfig, headWidth, updateShape } from './model.ts';
 import type { TrainingRules } from './rules.ts';
 import { type Optimizer, type Schedule, biasTable, hyperParameters, learningRate } from './schedule.ts';
 import { buildTrainProgram, parameterBytes } from './train-program.ts';
@@ -30,15 +30,17 @@ export type DisputeTables = Readonly<{
   programRoot: Uint8Array;
 }>;
 
-type TableRules = Pick<TrainingRules, 'batch' | 'sequenceLength'>;
+type TableRules = Pick<TrainingRules, 'batch' | 'updates' | 'sequenceLength'>;
+
+/** Steps at one capacity, as the referee knows them: no micro-batches, int8. */
+export function disputeShape({ batch, updates, sequenceLength: seq }: TableRules, capacity: number): BatchShape {
+  return { batch: capacity * batch, seq, ...(updates === 1 ? {} : { updates }) };
+}
 
 /** Inputs of a step that never change, at one capacity. */
-export function stepConstants(
-  model: ModelConfig,
-  { batch, sequenceLength }: TableRules,
-  capacity: number,
-): StepConstants {
-  const rows = capacity * batch * sequenceLength;
+export function stepConstants(model: ModelConfig, rules: TableRules, capacity: number): StepConstants {
+  const { sequenceLength } = rules;
+  const rows = updateShape(disputeShape(rules, capacity)).batch * sequenceLength;
   return {
     positions: Int32Array.from({ length: rows }, (_, row) => row % sequenceLength),
     ropeTable: ropeTable(model.context, headWidth(model), model.ropeTheta),
@@ -47,13 +49,11 @@ export function stepConstants(
 
 /** Layouts and program root of a model: two traces, the other capacities in proportion. */
 export function disputeTables(model: ModelConfig, rules: TableRules): DisputeTables {
-  const traced = [1, 2].map((capacity) =>
-    buildTrainProgram(model, { batch: capacity * rules.batch, seq: rules.sequenceLength }),
-  );
+  const traced = [1, 2].map((capacity) => buildTrainProgram(model, disputeShape(rules, capacity)));
   const [one, two] = [present(traced[0], 'program'), present(traced[1], 'program')];
   const layout = (capacity: number): DisputeLayout | null => {
     const program = programAtCapacity(one, two, capacity);
-    return program === null ? null : disputeLayout(program, stepConstants(model, rules, capacity));
+    return program === null ? null : disputeLayout(program, stepConstants(model, rules, capacity), rules.updates);
   };
   const programs = Array.from({ length: MAX_CAPACITY }, (_, index) => {
     const made = layout(index + 1);
@@ -72,35 +72,36 @@ export function disputeTables(model: ModelConfig, rules: TableRules): DisputeTab
   };
 }
 
-/** Learning rates before the rate stays the same: one for each step of rise and decay, and the last. */
+/** Learning rates before the rate stays the same: one for each update of rise and decay, and the last. */
 function rateLeaves(schedule: Schedule): Uint8Array[] {
   const count = schedule.warmupSteps + schedule.decaySteps + 1;
   check(count <= MAX_SCHEDULE_RATES, 'rateLeaves: schedule within its limit');
   return Array.from({ length: count }, (_, step) => leafHash(u32be(lossBitsOf(learningRate(schedule, step)))));
 }
 
-type BiasRules = Pick<TrainingRules, 'optimizer' | 'steps' | 'carryMoments'>;
+type BiasRules = Pick<TrainingRules, 'optimizer' | 'steps' | 'updates' | 'carryMoments'>;
 
-/** Bias corrections by the steps the moments have seen: no more than a round's where every round starts from zeros. */
-function biasesOf({ optimizer, steps, carryMoments }: BiasRules): ReturnType<typeof biasTable> {
-  return biasTable(optimizer, carryMoments ? MAX_SCHEDULE_RATES : steps);
+/** Bias corrections by the updates the moments have seen: no more than a round's where every round starts from zeros. */
+function biasesOf({ optimizer, steps, updates, carryMoments }: BiasRules): ReturnType<typeof biasTable> {
+  return biasTable(optimizer, carryMoments ? MAX_SCHEDULE_RATES : steps * updates);
 }
 
 const biasLeaves = (biases: ReturnType<typeof biasTable>): Uint8Array[] =>
   biases.map((pair) => leafHash(concat(...pair.map((bias) => u32be(lossBitsOf(bias))))));
 
-/** Words of the schedule with their openings, for a step of a round on base version `baseVersion`. */
+/** Words of the schedule with their openings, for an update of a step of a round on base version `baseVersion`. */
 export function scheduleProof(
-  rules: Pick<TrainingRules, 'schedule' | 'optimizer' | 'steps' | 'carryMoments'>,
+  rules: BiasRules & Pick<TrainingRules, 'schedule'>,
   baseVersion: number,
   step: number,
+  update: number,
   carriedRounds = 0,
 ): ScheduleProof {
-  const { schedule, steps } = rules;
+  const { schedule, steps, updates } = rules;
   const rates = rateLeaves(schedule);
-  const index = Math.min(baseVersion * steps + step, rates.length - 1);
+  const index = Math.min((baseVersion * steps + step) * updates + update, rates.length - 1);
   const biases = biasesOf(rules);
-  const seen = Math.min(carriedRounds * steps + step, biases.length - 1);
+  const seen = Math.min((carriedRounds * steps + step) * updates + update, biases.length - 1);
   const [first, second] = present(biases[seen], 'bias corrections');
   const opened = (leaves: Uint8Array[], at: number): Hex[] => open(leaves, at).siblings.map((hash) => toHex(hash));
   return {
@@ -128,7 +129,7 @@ export function zeroTree(bytes: number): Uint8Array[] {
 
 export type DisputeDefinition = Readonly<{
   model: ModelConfig;
-  rules: Pick<TrainingRules, 'batch' | 'sequenceLength' | 'schedule' | 'optimizer' | 'steps' | 'carryMoments'>;
+  rules: TableRules & BiasRules & Pick<TrainingRules, 'schedule'>;
   training: Readonly<{ root: Hex; sequences: number }>;
 }>;
 
@@ -150,6 +151,7 @@ export function challengeParameters(
   if (3 * bytes >= 2 ** 32) return fault('challenges', `state of ${3 * bytes} bytes, not below 2^32`);
   return success({
     ...chosen,
+    updates: rules.updates,
     sequences: training.sequences,
     rates,
     biases: biases.length,

@@ -5,6 +5,7 @@ import { present } from '../base/check.ts';
 import type { Executor, RunOutcome } from '../engine/executor.ts';
 import { type Instruction, OPS } from '../engine/instruction.ts';
 import { ProgramBuilder, type TensorProgram, elementCount } from '../engine/program.ts';
+import { updateInput } from '../engine/repeat.ts';
 import type { Value } from '../engine/scalar-ops.ts';
 import { fillBatch } from './dataset.ts';
 import type { StepConstants } from './dispute-layout.ts';
@@ -13,9 +14,13 @@ import { type SlotTask, stepData, stepNumbers } from './replay.ts';
 import { roundingSeed } from './schedule.ts';
 import { GRADIENT_PREFIX, INPUTS, OUTPUTS } from './train-program.ts';
 
-/** What a step is given. `state` is params ‖ m ‖ v before it and is not changed. */
+/**
+ * What a step is given. `state` is params ‖ m ‖ v before it and is not changed; tokens, targets and the eight numbers of each
+ * update stand one after the other.
+ */
 export type StepGiven = Readonly<{
   state: Uint8Array;
+  updates: number;
   tokens: Int32Array;
   targets: Int32Array;
   seed: Int32Array;
@@ -44,6 +49,7 @@ export function givenOf(task: SlotTask, step: number, state: Uint8Array): StepGi
   fillBatch(sequences, tokens, targets);
   return {
     state,
+    updates: rules.updates,
     tokens,
     targets,
     seed: roundingSeed(spec.seed, slot, step),
@@ -96,14 +102,15 @@ export function bytesOf({ data }: Value): Uint8Array {
 }
 
 function startValues({ tensors }: TensorProgram, given: StepGiven, constants: StepConstants): Map<number, Value> {
-  const inputs: Readonly<Record<string, Value['data']>> = {
-    [INPUTS.tokens]: given.tokens,
-    [INPUTS.targets]: given.targets,
+  const { updates } = given;
+  const inputs: Record<string, Value['data']> = {
     [INPUTS.seed]: given.seed,
-    [INPUTS.hyper]: given.hyper,
     [INPUTS.positions]: constants.positions,
     [INPUTS.ropeTable]: constants.ropeTable,
   };
+  for (let update = 0; update < updates; update++)
+    for (const name of ['tokens', 'targets', 'hyper'] as const)
+      inputs[updateInput(INPUTS[name], update, updates)] = ofUpdate(given, name, update);
   const values = new Map<number, Value>();
   for (const { id, name, shape, role, offset } of tensors) {
     if (role === 'state') {
@@ -114,6 +121,17 @@ function startValues({ tensors }: TensorProgram, given: StepGiven, constants: St
     }
   }
   return values;
+}
+
+/** The part of an input of a step that one of its updates reads. */
+export function ofUpdate<Name extends 'tokens' | 'targets' | 'hyper'>(
+  given: StepGiven,
+  name: Name,
+  update: number,
+): StepGiven[Name] {
+  const all = given[name];
+  const size = all.length / given.updates;
+  return all.slice(update * size, (update + 1) * size) as StepGiven[Name];
 }
 
 type Alone = Readonly<

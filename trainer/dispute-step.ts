@@ -5,7 +5,7 @@ import { open } from '../base/merkle.ts';
 import type { Executor } from '../engine/executor.ts';
 import type { DisputedStep } from './dispute-find.ts';
 import type { DisputeProofs } from './dispute-proof.ts';
-import { type DisputeTables, scheduleProof, stepConstants } from './dispute-roots.ts';
+import { type DisputeTables, disputeShape, scheduleProof, stepConstants } from './dispute-roots.ts';
 import { givenOf } from './dispute-run.ts';
 import { stepSequences } from './data-order.ts';
 import type { ModelConfig } from './model.ts';
@@ -29,7 +29,7 @@ export function disputedStep(
   const { executor, model, tables } = parts;
   return {
     executor,
-    program: buildTrainProgram(model, { batch: capacity * rules.batch, seq: rules.sequenceLength }),
+    program: buildTrainProgram(model, disputeShape(rules, capacity)),
     layout: present(tables.layout(capacity), 'layout'),
     constants: stepConstants(model, rules, capacity),
     given: givenOf(task, step, state),
@@ -42,7 +42,7 @@ export function disputedStep(
 export function disputeProofs({ rules, spec, slot, dataset, order, carried }: SlotTask, step: number): DisputeProofs {
   const indices = stepSequences(order, roundShare(spec, rules), slot, step);
   return {
-    schedule: scheduleProof(rules, spec.baseVersion, step, carried.rounds),
+    scheduleOf: (update) => scheduleProof(rules, spec.baseVersion, step, update, carried.rounds),
     sequenceLength: rules.sequenceLength,
     sequenceOf(row) {
       const index = present(indices[row], 'sequence of the row');

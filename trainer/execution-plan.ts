@@ -4,13 +4,12 @@
 
 import { check } from '../base/check.ts';
 import { type Fault, type Result, success } from '../base/fault.ts';
-import { accumulate } from '../engine/accumulate.ts';
 import type { TensorProgram } from '../engine/program.ts';
 import { meaningDifference } from '../engine/program-meaning.ts';
 import { mostSegments, recompute } from '../engine/recompute.ts';
 import { type MemoryHost, type MemoryNeed, mebibytes, memoryNeed, memoryRefusal } from './memory.ts';
-import { type BatchShape, type ModelConfig, microBatches } from './model.ts';
-import { OWN_INPUTS, buildTrainProgram, traceMicroStep } from './train-program.ts';
+import { type BatchShape, type ModelConfig, microBatches, updateShape } from './model.ts';
+import { buildTrainProgram, buildUpdate, inUpdates } from './train-program.ts';
 
 /** `atOnce` micro-batches advance together; forward passes are cut into `segments`, all but the last computed twice. */
 export type PlanChoice = Readonly<{ atOnce: number; segments: number }>;
@@ -40,12 +39,9 @@ function finishPlan(
   threads: number,
   carriesMoments = false,
 ): ExecutionPlan {
-  const parts = microBatches(shape);
-  const ordered =
-    choice.atOnce === 1 || parts === 1
-      ? canonical
-      : accumulate(traceMicroStep(config, shape), { parts, ownInputs: OWN_INPUTS, atOnce: choice.atOnce });
-  const program = recompute(ordered, choice.segments);
+  const plain = choice.segments === 1 && (choice.atOnce === 1 || microBatches(shape) === 1);
+  const update = plain ? null : recompute(buildUpdate(config, shape, choice.atOnce), choice.segments);
+  const program = update === null ? canonical : inUpdates(update, shape);
   const difference = program === canonical ? null : meaningDifference(canonical, program);
   check(difference === null, `execution plan ${JSON.stringify(choice)} means something else: ${difference}`);
   const need = memoryNeed(program, config, threads, carriesMoments);
@@ -54,8 +50,9 @@ function finishPlan(
 
 function noteOf(shape: BatchShape, { atOnce, segments }: PlanChoice, need: MemoryNeed): string {
   const parts = microBatches(shape);
-  const order =
-    parts === 1 ? `batch of ${shape.batch}` : `${parts} micro-batches of ${shape.batch / parts}, ${atOnce} at once`;
+  const { batch } = updateShape(shape);
+  const inParts = parts === 1 ? `batch of ${batch}` : `${parts} micro-batches of ${batch / parts}, ${atOnce} at once`;
+  const order = shape.updates === undefined ? inParts : `${shape.updates} updates a step, ${inParts}`;
   const twice =
     segments === 1 ? 'no value computed twice' : `forward pass in ${segments} pieces, all but the last computed twice`;
   return `${order}, ${twice}, ${mebibytes(need.total)} of memory`;
@@ -65,8 +62,8 @@ function noteOf(shape: BatchShape, { atOnce, segments }: PlanChoice, need: Memor
  * Least work first: nothing twice before something twice. Micro-batches one after the other: advancing together saves packing
  * the weights again, which measured as nothing (bench/engine-plans.ts), and takes memory.
  */
-function choices(canonical: TensorProgram): readonly PlanChoice[] {
-  const most = mostSegments(canonical);
+function choices(update: TensorProgram): readonly PlanChoice[] {
+  const most = mostSegments(update);
   const pieces = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64].filter((segments) => segments === 1 || segments <= most);
   return pieces.map((segments) => ({ atOnce: 1, segments }));
 }
@@ -75,7 +72,7 @@ function choices(canonical: TensorProgram): readonly PlanChoice[] {
 export function choosePlan(config: ModelConfig, shape: BatchShape, host: MemoryHost): Result<ExecutionPlan> {
   const canonical = buildTrainProgram(config, shape);
   let least: ExecutionPlan | null = null;
-  for (const choice of choices(canonical)) {
+  for (const choice of choices(buildUpdate(config, shape))) {
     const plan = finishPlan(canonical, config, shape, choice, host.threads, host.carriesMoments);
     if (memoryRefusal(plan.need, host, 'training') === null) return success(plan);
     if (least === null || plan.need.total < least.need.total) least = plan;
@@ -91,14 +88,15 @@ function refusalOf(plan: ExecutionPlan, host: MemoryHost, { batch, seq }: BatchS
 }
 
 /**
- * The greatest micro-batch, a divisor of `batch`, with which a step fits: what a new network fixes in its genesis. Smaller
- * ones change the step's meaning, so no machine may choose this for itself later.
+ * The greatest micro-batch, a divisor of an update's sequences, with which a step fits: what a new network fixes in its
+ * genesis. Smaller ones change the step's meaning, so no machine may choose this for itself later.
  */
-export function chooseMicroBatch(config: ModelConfig, batch: number, seq: number, host: MemoryHost): Result<number> {
+export function chooseMicroBatch(config: ModelConfig, shape: BatchShape, host: MemoryHost): Result<number> {
+  const { batch } = updateShape(shape);
   const divisors = Array.from({ length: batch }, (_, i) => batch - i).filter((size) => batch % size === 0);
   let last: Result<number> | null = null;
   for (const microBatch of divisors) {
-    const plan = choosePlan(config, { batch, seq, microBatch }, host);
+    const plan = choosePlan(config, { ...shape, microBatch }, host);
     if (plan.ok) return success(microBatch);
     last = plan;
   }

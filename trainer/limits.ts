@@ -19,6 +19,8 @@ export const MAX_NOTE_CHARACTERS = 500;
 export const MAX_STEPS = 1_024;
 /** Sequences of one inner step at capacity 1. */
 export const MAX_BATCH = 1_024;
+/** Optimizer updates of one step: a challenge answers with a root for every tensor of all of them. */
+export const MAX_UPDATES = 16;
 /** Trainers of one round: the chain freezes at most this many. */
 export const MAX_SLOTS = 64;
 /** Capacity of one trainer. */

@@ -132,17 +132,33 @@ export function forward(config: ModelConfig, weights: ModelWeights, inputs: Mode
 const addRows = (tf: Tf, a: TfTensor2D, b: TfTensor2D): TfTensor2D => tf.add(a, b) as TfTensor2D;
 
 /**
- * Shape of a batch: `batch` sequences of `seq` tokens, T = batch * seq rows. A training step goes over them in micro-batches
- * of `microBatch` sequences, a divisor of `batch`, whose gradients are averaged; left out, over all of them at once. Its linear
- * layers are of `profile`, 'i8' when left out.
+ * Shape of a batch: `batch` sequences of `seq` tokens, T = batch * seq rows. A training step goes over them in `updates`
+ * optimizer updates of as many sequences each, one when left out; an update in micro-batches of `microBatch` sequences, whose
+ * gradients are averaged, over all of its own at once when left out. Its linear layers are of `profile`, 'i8' when left out.
  */
-export type BatchShape = Readonly<{ batch: number; seq: number; microBatch?: number; profile?: NumericProfile }>;
+export type BatchShape = Readonly<{
+  batch: number;
+  seq: number;
+  updates?: number;
+  microBatch?: number;
+  profile?: NumericProfile;
+}>;
 
-/** Micro-batches of a step. */
-export function microBatches({ batch, microBatch = batch }: BatchShape): number {
+/** The shape of one optimizer update of a step. */
+export function updateShape({ updates = 1, ...shape }: BatchShape): BatchShape {
+  check(
+    Number.isInteger(updates) && updates >= 1 && shape.batch % updates === 0,
+    `${updates} updates must divide batch ${shape.batch}`,
+  );
+  return { ...shape, batch: shape.batch / updates };
+}
+
+/** Micro-batches of an update. */
+export function microBatches(shape: BatchShape): number {
+  const { batch, microBatch = batch } = updateShape(shape);
   check(
     Number.isInteger(microBatch) && microBatch >= 1 && batch % microBatch === 0,
-    `micro-batch ${microBatch} must divide batch ${batch}`,
+    `micro-batch ${microBatch} must divide the ${batch} sequences of an update`,
   );
   return batch / microBatch;
 }

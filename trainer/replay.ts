@@ -9,7 +9,7 @@ import { type Carried, NOTHING_CARRIED, checkCarried } from './moments.ts';
 import { type RoundSpec, type TrainingRules, checkRound, roundShare } from './rules.ts';
 import { type RootHasher, plainRootHasher } from './root-hasher.ts';
 import { hyperParameters, roundingSeed } from './schedule.ts';
-import { type StepRunner, startFromBase } from './step-runner.ts';
+import { HYPER_NUMBERS, type StepRunner, startFromBase } from './step-runner.ts';
 
 /** One slot's work of one round, with what executes it. */
 export type SlotTask = Readonly<{
@@ -65,10 +65,17 @@ export function startRound({ runner, base, carried }: SlotTask, state: Uint8Arra
   startFromBase(runner, base, state);
 }
 
-/** The eight numbers of a step (rules H-1 to H-3). */
+/** The eight numbers of each update of a step, one after the other (rules H-1 to H-3). */
 export function stepNumbers({ spec, rules, carried }: SlotTask, step: number): Float32Array {
-  const { schedule, optimizer, steps } = rules;
-  return hyperParameters(schedule, optimizer, spec.baseVersion * steps, step, carried.rounds * steps);
+  const { schedule, optimizer, steps, updates } = rules;
+  const round = steps * updates;
+  const numbers = new Float32Array(HYPER_NUMBERS * updates);
+  for (let update = 0; update < updates; update++) {
+    const place = step * updates + update;
+    const of = hyperParameters(schedule, optimizer, spec.baseVersion * round, place, carried.rounds * round);
+    numbers.set(of, HYPER_NUMBERS * update);
+  }
+  return numbers;
 }
 
 /** Runs one step on the runner's state and returns its leaf. */

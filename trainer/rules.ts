@@ -7,7 +7,7 @@ import { type Result, fault, success } from '../base/fault.ts';
 import { sha256, taggedHash } from '../base/hash.ts';
 import type { OuterStep } from './aggregate.ts';
 import type { RoundShare } from './data-order.ts';
-import { MAX_BATCH, MAX_CAPACITY, MAX_SEQUENCE_LENGTH, MAX_SLOTS, MAX_STEPS } from './limits.ts';
+import { MAX_BATCH, MAX_CAPACITY, MAX_SEQUENCE_LENGTH, MAX_SLOTS, MAX_STEPS, MAX_UPDATES } from './limits.ts';
 import { type BatchShape, type ModelConfig, checkModelConfig } from './model.ts';
 import type { Optimizer, Schedule } from './schedule.ts';
 import type { Codec } from './update.ts';
@@ -18,6 +18,8 @@ export type TrainingRules = Readonly<{
   steps: number;
   /** Sequences of a step at capacity 1. */
   batch: number;
+  /** Optimizer updates of a step, each on as many of its sequences (rule P-3d). */
+  updates: number;
   sequenceLength: number;
   schedule: Schedule;
   optimizer: Optimizer;
@@ -59,6 +61,10 @@ export function checkRound(spec: RoundSpec, slot: number, rules: TrainingRules):
     Number.isInteger(value) && value >= least && value <= most;
   check(within(rules.steps, 1, MAX_STEPS), `round: steps ${rules.steps} not from 1 to ${MAX_STEPS}`);
   check(within(rules.batch, 1, MAX_BATCH), `round: batch ${rules.batch} not from 1 to ${MAX_BATCH}`);
+  check(
+    within(rules.updates, 1, MAX_UPDATES) && rules.batch % rules.updates === 0,
+    `round: ${rules.updates} updates not from 1 to ${MAX_UPDATES}, or no divisor of batch ${rules.batch}`,
+  );
   check(within(rules.sequenceLength, 2, MAX_SEQUENCE_LENGTH), `round: sequence length ${rules.sequenceLength}`);
   check(spec.capacities.length <= MAX_SLOTS, `round: more than ${MAX_SLOTS} slots`);
   check(within(slot, 0, spec.capacities.length - 1), `round: no slot ${slot}`);
@@ -85,7 +91,9 @@ export type TrainingConfig = Readonly<{
   model: ModelConfig;
   optimizer: Optimizer;
   updateCodec: Codec;
-  /** Sequences of one micro-batch of a step, a divisor of the rules' batch; left out, a step goes over all at once. */
+  /** Optimizer updates of a step, a divisor of the rules' batch; left out, one. */
+  updates?: number;
+  /** Sequences of one micro-batch, a divisor of those of an update; left out, an update goes over all at once. */
   microBatch?: number;
   /** Arithmetic of the linear layers; left out, 'i8'. */
   profile?: 'bf16x';
@@ -94,10 +102,11 @@ export type TrainingConfig = Readonly<{
 }>;
 
 /** The batch of one step of so many sequences under this configuration. */
-export function stepShape({ microBatch, profile }: TrainingConfig, batch: number, seq: number): BatchShape {
+export function stepShape({ updates, microBatch, profile }: TrainingConfig, batch: number, seq: number): BatchShape {
   return {
     batch,
     seq,
+    ...(updates === undefined ? {} : { updates }),
     ...(microBatch === undefined ? {} : { microBatch }),
     ...(profile === undefined ? {} : { profile }),
   };
@@ -124,7 +133,7 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
   } catch {
     return refuse('not JSON');
   }
-  const { version, model, optimizer, microBatch, updateCodec, profile, carryMoments } = (json ?? {}) as Record<
+  const { version, model, optimizer, updates, microBatch, updateCodec, profile, carryMoments } = (json ?? {}) as Record<
     string,
     unknown
   >;
@@ -144,6 +153,8 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
   if ((numbers.beta1Nano as number) >= 1e9 || (numbers.beta2Nano as number) >= 1e9) {
     return refuse('optimizer: a beta is not below 1');
   }
+  if (updates !== undefined && !(Number.isInteger(updates) && Number(updates) >= 2 && Number(updates) <= MAX_UPDATES))
+    return refuse(`updates: not a whole number from 2 to ${MAX_UPDATES}`);
   if (
     microBatch !== undefined &&
     !(Number.isInteger(microBatch) && Number(microBatch) >= 1 && Number(microBatch) <= MAX_BATCH)
@@ -159,6 +170,7 @@ export function parseTrainingConfig(text: string): Result<TrainingConfig> {
     model: pickModel(config.model),
     optimizer: Object.fromEntries(OPTIMIZER_FIELDS.map((field) => [field, config.optimizer[field]])) as Optimizer,
     updateCodec: config.updateCodec,
+    ...(config.updates === undefined ? {} : { updates: config.updates }),
     ...(config.microBatch === undefined ? {} : { microBatch: config.microBatch }),
     ...(config.profile === undefined ? {} : { profile: config.profile }),
     ...(config.carryMoments === undefined ? {} : { carryMoments: config.carryMoments }),

@@ -3,13 +3,20 @@
 
 import { check, present } from '../base/check.ts';
 import { partInput } from '../engine/accumulate.ts';
+import { updateInput } from '../engine/repeat.ts';
 import type { Executor, RunOutcome } from '../engine/executor.ts';
 import { fillBatch } from './dataset.ts';
 import { type BatchShape, type ModelConfig, microBatches } from './model.ts';
 import { type ExecutionPlan, planOf } from './execution-plan.ts';
 import { INPUTS, OUTPUTS, fillConstants, gradientBytes, parameterBytes } from './train-program.ts';
 
-type StepInput = Readonly<{ sequences: readonly Uint16Array[]; seed: Int32Array; hyper: Float32Array }>;
+type StepInput = Readonly<{
+  /** In row order: those of the first update, then those of the next. */
+  sequences: readonly Uint16Array[];
+  seed: Int32Array;
+  /** Eight numbers for each update. */
+  hyper: Float32Array;
+}>;
 
 export type StepRunner = Readonly<{
   /** Sequences of a step: capacity x batch. */
@@ -18,14 +25,17 @@ export type StepRunner = Readonly<{
   parameterBytes: number;
   /** Live view of params ‖ m ‖ v. */
   state: Uint8Array;
-  /** Live view of the last step's gradients, laid out as the parameters. */
+  /** Live view of the gradients of the last step's last update, laid out as the parameters. */
   gradients: Uint8Array;
-  /** Mean loss of the last step, an f32. */
+  /** Mean loss of the last step's last update, an f32. */
   loss(): number;
   /** One step on the state, in place. After a failure the state is unspecified. */
   step(input: StepInput): RunOutcome;
   close(): void;
 }>;
+
+/** Numbers of an update (rules H-1 to H-3). */
+export const HYPER_NUMBERS = 8;
 
 /** The plain plan: every micro-batch by itself, nothing computed twice. */
 const PLAIN = { atOnce: 1, segments: 1 };
@@ -44,10 +54,17 @@ export function createStepRunner(
   const loaded = executor.load(program);
   fillConstants(loaded, config, shape);
   const parts = microBatches(shape);
-  const inputs = Array.from({ length: parts }, (_, part) => ({
-    tokens: loaded.view(partInput(INPUTS.tokens, part, parts)) as Int32Array,
-    targets: loaded.view(partInput(INPUTS.targets, part, parts)) as Int32Array,
-  }));
+  const { updates = 1 } = shape;
+  const inputs = Array.from({ length: updates * parts }, (_, at) => {
+    const named = (name: string) => updateInput(partInput(name, at % parts, parts), Math.floor(at / parts), updates);
+    return {
+      tokens: loaded.view(named(INPUTS.tokens)) as Int32Array,
+      targets: loaded.view(named(INPUTS.targets)) as Int32Array,
+    };
+  });
+  const numbers = Array.from({ length: updates }, (_, update) =>
+    loaded.view(updateInput(INPUTS.hyper, update, updates)),
+  );
   const bytes = parameterBytes(config);
   const state = loaded.stateBytes();
   check(state.length === 3 * bytes, 'createStepRunner: state is params, m, v of one layout');
@@ -59,11 +76,13 @@ export function createStepRunner(
     loss: () => present(loaded.view(OUTPUTS.loss)[0], 'loss'),
     step({ sequences, seed, hyper }) {
       check(sequences.length === shape.batch, 'step: batch has another size');
-      const size = shape.batch / parts;
+      check(hyper.length === HYPER_NUMBERS * updates, 'step: eight numbers for each update');
+      const size = shape.batch / inputs.length;
       for (const [part, { tokens, targets }] of inputs.entries())
         fillBatch(sequences.slice(part * size, (part + 1) * size), tokens, targets);
       loaded.view(INPUTS.seed).set(seed);
-      loaded.view(INPUTS.hyper).set(hyper);
+      for (const [update, view] of numbers.entries())
+        view.set(hyper.subarray(HYPER_NUMBERS * update, HYPER_NUMBERS * (update + 1)));
       return loaded.run();
     },
     close: () => loaded.close(),

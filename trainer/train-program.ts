@@ -3,9 +3,10 @@
 
 import { check, present } from '../base/check.ts';
 import { unwrap } from '../base/fault.ts';
-import { accumulate } from '../engine/accumulate.ts';
+import { accumulate, partInput } from '../engine/accumulate.ts';
 import { inProfile } from '../engine/profile.ts';
 import { type TensorProgram, findTensor } from '../engine/program.ts';
+import { repeat } from '../engine/repeat.ts';
 import { ropeTable } from '../engine/rope-table.ts';
 import * as ops from '../engine/trace/ops.ts';
 import type { TfTensor, TfTensor1D, TfTensor2D } from '../engine/trace/tfjs.ts';
@@ -22,12 +23,14 @@ import {
   headWidth,
   microBatches,
   parameters,
+  updateShape,
 } from './model.ts';
 
 /**
  * Inputs of the training and loss programs. T = batch * seq; row t is token t % seq of sequence floor(t / seq).
  * - tokens i32[T], targets i32[T] (the next token; negative: not counted); a step of M > 1 micro-batches has tokens.0 to
- *   tokens.M-1 and targets.0 to targets.M-1, each of its T / M rows, and positions of T / M rows
+ *   tokens.M-1 and targets.0 to targets.M-1, each of its T / M rows, and positions of T / M rows. A step of U > 1 updates has
+ *   them for every update, with /0 to /U-1 behind the name, each of a U-th of the rows, and hyper/0 to hyper/U-1
  * - positions i32[T] and ropeTable f32[context, head width]: constant, written by {@link fillConstants}
  * - seed i32[2]: of stochastic rounding, the two halves of a 64-bit number, new for every step (training only)
  * - hyper f32[8]: learning rate, beta1, beta2, eps, weight decay, 1 - beta1^t, 1 - beta2^t, clip norm (training only)
@@ -60,22 +63,35 @@ export function declareInputs(tracer: Tracer, config: ModelConfig, rows: number)
 }
 
 /**
- * One training step: forward, backward, gradient norm, AdamW. State is all parameters, then all first moments, then all
+ * One training step: forward, backward, gradient norm, AdamW, once for each of its updates. State is all parameters, then all first moments, then all
  * second moments, so the parameters are the prefix of {@link parameterBytes}. Gradients are the first outputs, contiguous,
- * in parameter order, named grad.<parameter>; with micro-batches they and the loss are means over those (kernel-spec.md T4).
+ * in parameter order, named grad.<parameter>; with micro-batches they and the loss are means over those (kernel-spec.md T4), with
+ * several updates those of the last (T5).
  * This is the canonical program: its hash is on chain, whatever execution plan a machine takes (execution-plan.ts).
  * Throws a FaultError when the configuration is out of bounds.
  */
 export function buildTrainProgram(config: ModelConfig, shape: BatchShape): TensorProgram {
-  return accumulate(traceMicroStep(config, shape), { parts: microBatches(shape), ownInputs: OWN_INPUTS });
+  return inUpdates(buildUpdate(config, shape), shape);
+}
+
+/** One optimizer update of a step. Of its micro-batches `atOnce` advance together. */
+export function buildUpdate(config: ModelConfig, shape: BatchShape, atOnce = 1): TensorProgram {
+  return accumulate(traceMicroStep(config, shape), { parts: microBatches(shape), ownInputs: OWN_INPUTS, atOnce });
+}
+
+/** A step of all its updates, from the program of one. */
+export function inUpdates(update: TensorProgram, shape: BatchShape): TensorProgram {
+  const parts = microBatches(shape);
+  const data = OWN_INPUTS.flatMap((name) => Array.from({ length: parts }, (_, part) => partInput(name, part, parts)));
+  return repeat(update, { updates: shape.updates ?? 1, ownInputs: [...data, INPUTS.hyper] });
 }
 
 /** Inputs that every micro-batch has its own of. */
-export const OWN_INPUTS: readonly string[] = [INPUTS.tokens, INPUTS.targets];
+const OWN_INPUTS: readonly string[] = [INPUTS.tokens, INPUTS.targets];
 
-/** The step on one micro-batch alone. */
-export function traceMicroStep(config: ModelConfig, shape: BatchShape): TensorProgram {
-  const { batch, seq, microBatch = batch, profile = 'i8' } = shape;
+/** An update on one micro-batch alone. */
+function traceMicroStep(config: ModelConfig, shape: BatchShape): TensorProgram {
+  const { batch, seq, microBatch = batch, profile = 'i8' } = updateShape(shape);
   unwrap(checkModelConfig(config));
   return inProfile(traceStep(config, { batch: microBatch, seq }), profile);
 }

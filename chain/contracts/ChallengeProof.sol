@@ -26,6 +26,8 @@ abstract contract ChallengeProof {
         uint32 steps;
         uint32 batch;
         uint32 sequenceLength;
+        /// @dev Optimizer updates of a step, each on as many of its sequences.
+        uint32 updates;
         /// @dev Training sequences; learning rates and bias corrections before they stay as they are.
         uint32 sequences;
         uint32 rates;
@@ -115,7 +117,7 @@ abstract contract ChallengeProof {
         bytes32[] siblings;
     }
 
-    /// @notice Words of the schedule: the learning rate of the step's number and the two bias corrections of the step.
+    /// @notice Words of the schedule: the learning rate of an update's number and its two bias corrections.
     struct Schedule {
         uint32 rate;
         bytes32[] rateSiblings;
@@ -201,7 +203,7 @@ abstract contract ChallengeProof {
         } else if (kind == 6) {
             operand.root = MerkleTree.leafHash(bytes.concat(_little(uint32(c.seed >> 32)), _little(uint32(c.seed))));
         } else if (kind == 7) {
-            operand.root = MerkleTree.leafHash(_hyper(c, schedule));
+            operand.root = MerkleTree.leafHash(_hyper(c, schedule, uint32(bytes4(source[1:5]))));
         } else {
             revert RecordRefused();
         }
@@ -298,34 +300,40 @@ abstract contract ChallengeProof {
         for (uint256 i; i < selected.length; ++i) numbers[fixedCount + i] = selected[i];
     }
 
-    /// @dev The eight words an AdamW instruction reads, as bytes of a tensor.
-    function _hyper(Challenge storage c, Schedule calldata schedule) private view returns (bytes memory) {
-        _checkRate(c, schedule);
-        _checkBias(c, schedule);
+    /// @dev The eight words an AdamW instruction of one update reads, as bytes of a tensor.
+    function _hyper(Challenge storage c, Schedule calldata schedule, uint256 update)
+        private
+        view
+        returns (bytes memory)
+    {
+        _checkRate(c, schedule, update);
+        _checkBias(c, schedule, update);
         return bytes.concat(
             bytes.concat(_little(schedule.rate), _little(rules.beta1), _little(rules.beta2), _little(rules.eps)),
             bytes.concat(_little(rules.decay), _little(schedule.bias[0]), _little(schedule.bias[1]), _little(rules.clip))
         );
     }
 
-    /// @dev Learning rate by rule H-2; steps beyond the table have its last word.
-    function _checkRate(Challenge storage c, Schedule calldata schedule) private view {
+    /// @dev Learning rate by rule H-2; updates beyond the table have its last word.
+    function _checkRate(Challenge storage c, Schedule calldata schedule, uint256 update) private view {
         uint256 last = rules.rates - 1;
-        uint256 index = c.number < last ? c.number : last;
+        uint256 index = uint256(c.number) * rules.updates + update;
+        if (index > last) index = last;
         bytes32 leaf = MerkleTree.leafHash(abi.encodePacked(schedule.rate));
         if (MerkleTree.climb(leaf, index, last + 1, schedule.rateSiblings) != rules.rateRoot) revert ScheduleRefused();
     }
 
-    /// @dev Bias corrections by rule H-3; steps beyond the table have its last words.
-    function _checkBias(Challenge storage c, Schedule calldata schedule) private view {
+    /// @dev Bias corrections by rule H-3; updates beyond the table have its last words.
+    function _checkBias(Challenge storage c, Schedule calldata schedule, uint256 update) private view {
         uint256 last = rules.biases - 1;
-        uint256 index = uint256(c.seen) + c.step;
+        uint256 index = (uint256(c.seen) + c.step) * rules.updates + update;
         if (index > last) index = last;
         bytes32 leaf = MerkleTree.leafHash(abi.encodePacked(uint64(schedule.bias[0]) << 32 | schedule.bias[1]));
         if (MerkleTree.climb(leaf, index, last + 1, schedule.biasSiblings) != rules.biasRoot) revert ScheduleRefused();
     }
 
-    /// @dev True when the word `element` of the tokens (list entry 0) or targets (entry 1) is the data order's.
+    /// @dev True when the word `element` of the step's tokens or targets is the data order's: update u has list entry 2u for its
+    /// tokens and 2u + 1 for its targets.
     function _inputHolds(Challenge storage c, Answer memory a, InputProof calldata proof) internal view returns (bool) {
         uint256 width = rules.sequenceLength;
         if (proof.element >= uint256(c.capacity) * rules.batch * width) revert InputRefused();
@@ -337,8 +345,8 @@ abstract contract ChallengeProof {
                 || MerkleTree.climb(leaf, index, rules.sequences, proof.sequenceSiblings) != rules.trainingRoot
         ) revert InputRefused();
         uint256 id = 2 * ((proof.element % width) + (proof.targets ? 1 : 0));
-        uint256 size = 4 * uint256(c.capacity) * rules.batch * width;
-        uint256 place = (4 * uint256(proof.element)) % _inputLeaf(size);
+        uint256 size = _inputSize(c);
+        uint256 place = ((4 * uint256(proof.element)) % size) % _inputLeaf(size);
         return bytes4(proof.leaf[place:place + 4]) == bytes4(bytes2(proof.sequence[id:id + 2]));
     }
 
@@ -347,11 +355,17 @@ abstract contract ChallengeProof {
         return size < LEAST_LEAF ? LEAST_LEAF : size > MOST_LEAF ? MOST_LEAF : size;
     }
 
+    /// @dev Bytes of the tokens, or targets, of one update.
+    function _inputSize(Challenge storage c) private view returns (uint256) {
+        return 4 * uint256(c.capacity) * rules.batch * rules.sequenceLength / rules.updates;
+    }
+
     /// @dev The leaf shown is the one of the input tensor that holds the element.
     function _checkWord(Challenge storage c, Answer memory a, InputProof calldata proof) private view {
-        bytes32 root = _entry(a, proof.targets ? 1 : 0, proof.entry);
-        uint256 size = 4 * uint256(c.capacity) * rules.batch * rules.sequenceLength;
+        uint256 size = _inputSize(c);
         uint256 place = 4 * uint256(proof.element);
+        bytes32 root = _entry(a, 2 * (place / size) + (proof.targets ? 1 : 0), proof.entry);
+        place %= size;
         if ((place % _inputLeaf(size)) + 4 > proof.leaf.length) revert InputRefused();
         bytes32 hash = MerkleTree.leafHash(proof.leaf);
         uint256 width = _inputLeaf(size);

@@ -246,7 +246,7 @@ export const bondsAbi = parseAbi([
 ]);
 
 export const challengesAbi = parseAbi([
-  'struct Parameters { uint64 bondGwei; uint32 answerBlocks; uint32 proveBlocks; uint32 windowBlocks; uint32 steps; uint32 batch; uint32 sequenceLength; uint32 sequences; uint32 rates; uint32 biases; bool carryMoments; uint64 parameterBytes; uint32 beta1; uint32 beta2; uint32 eps; uint32 decay; uint32 clip; bytes32 programRoot; bytes32 trainingRoot; bytes32 rateRoot; bytes32 biasRoot; bytes32 zeroRoot; }',
+  'struct Parameters { uint64 bondGwei; uint32 answerBlocks; uint32 proveBlocks; uint32 windowBlocks; uint32 steps; uint32 batch; uint32 sequenceLength; uint32 updates; uint32 sequences; uint32 rates; uint32 biases; bool carryMoments; uint64 parameterBytes; uint32 beta1; uint32 beta2; uint32 eps; uint32 decay; uint32 clip; bytes32 programRoot; bytes32 trainingRoot; bytes32 rateRoot; bytes32 biasRoot; bytes32 zeroRoot; }',
   'struct Challenge { address challenger; uint32 step; uint8 state; uint8 capacity; uint8 asks; address trainer; uint64 round; uint64 deadline; uint64 position; uint64 number; uint64 seed; uint64 seen; bytes32 traceRoot; bytes32 baseRoot; bytes32 carriedRoot; bytes32 answerHash; bytes32 questionHash; uint64 setVersion; uint128 deniers; }',
   'struct Leaf { bytes32 stateRoot; bytes32 dataRoot; bytes32 gradRoot; uint32 lossBits; }',
   'struct Program { bytes32 records; uint32 recordCount; uint32 entries; bytes32[] siblings; }',

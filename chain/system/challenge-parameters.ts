@@ -12,6 +12,8 @@ export type ChallengeParameters = Readonly<{
   proveBlocks: number;
   /** Blocks after its commit in which a claim can be challenged. */
   windowBlocks: number;
+  /** Optimizer updates of a step. */
+  updates: number;
   /** Training sequences of the data set. */
   sequences: number;
   /** Learning rates and bias corrections of the tables; later steps have the last. */
@@ -50,6 +52,7 @@ const NUMBERS = {
   answerBlocks: [1, MOST_BLOCKS],
   proveBlocks: [1, MOST_BLOCKS],
   windowBlocks: [1, MOST_BLOCKS],
+  updates: [1, 16],
   sequences: [1, 2 ** 31],
   rates: [1, 2 ** 20],
   biases: [1, 2 ** 20],

@@ -29,10 +29,10 @@ import { disputeProofs, disputedStep } from '../../trainer/dispute-step.ts';
 import { traceRoot } from '../../trainer/leaf.ts';
 import { NOTHING_CARRIED } from '../../trainer/moments.ts';
 import type { SlotTask } from '../../trainer/replay.ts';
+import type { TrainingRules } from '../../trainer/rules.ts';
 import { disclosureOf } from '../../chain/system/challenges.ts';
 import {
   BASE_ROOT,
-  CARRYING,
   type Cheat,
   MODEL,
   RULES,
@@ -96,16 +96,15 @@ async function commitTrace(world: World, round: RoundRecord, trace: Trace, false
 }
 
 /**
- * A world in which trainer 1 (of two) made this claim and everybody approved it, or what the bench made of it. With `carrying` it
- * is the trainer's second in a row, whose moments go on from an honest first one.
+ * A world in which trainer 1 (of two) made this claim and everybody approved it, or what the bench made of it. Where moments are
+ * carried it is the trainer's second in a row, whose moments go on from an honest first one.
  */
 export async function openGame(
   cheat: Cheat | null,
   blocks = { answerBlocks: 4, proveBlocks: 4, windowBlocks: 40 },
   bench: Bench = { authorities: 1, accusers: 0, step: 0 },
-  carrying = false,
+  rules: TrainingRules = RULES,
 ): Promise<Game> {
-  const rules = carrying ? CARRYING : RULES;
   const world = await openWorld(
     bench.authorities,
     {
@@ -127,7 +126,7 @@ export async function openGame(
   const trainer = trainerAt(SLOT);
   let round = await openRound(world);
   let [carried, carriedState] = [NOTHING_CARRIED, null as Uint8Array | null];
-  if (carrying) {
+  if (rules.carryMoments) {
     const first = traceOf(executor, taskOf(executor, specOf(round), SLOT, rules), null);
     await commitTrace(world, round, first, false);
     await auditRound(world);
@@ -189,12 +188,13 @@ export async function playGame(
   const { id } = eventOf(challenged, 'challenged');
   const before = present(trace.states[step], 'state');
   const theirs = cheatedStep(executor, task, step, before, cheat);
-  const program = tables().programProof(1);
+  const program = tables(task.rules).programProof(1);
   const said = present(answerStep(theirs, trace.leaves, program), 'answer');
   const answeredBy = await play(world, moves, 'answer', trainer, answerCall(id, said.answer));
   const answered: Answered = eventOf(answeredBy, 'answered');
 
-  const own = disputedStep(task, { executor, model: MODEL, tables: tables() }, step, before, carriedState);
+  const parts = { executor, model: MODEL, tables: tables(task.rules) };
+  const own = disputedStep(task, parts, step, before, carriedState);
   const found = findDifference(own, answered);
   check(found.difference.kind !== 'none', 'the cheat is found');
   const dispute = openDispute(own, answered, found, disputeProofs(task, step));
@@ -228,7 +228,7 @@ function disclose(node: TreeNode, honest: (node: TreeNode) => Disclosure | null,
 export function honestAnswer(game: Game, step: number) {
   const { executor, task, trace } = game;
   const own = cheatedStep(executor, task, step, present(trace.states[step], 'state'), null);
-  const said = present(answerStep(own, trace.leaves, tables().programProof(1)), 'answer');
+  const said = present(answerStep(own, trace.leaves, tables(task.rules).programProof(1)), 'answer');
   return { own, said };
 }
 
@@ -255,6 +255,6 @@ export function honestMoves(game: Game, step: number) {
     siblings: open(hashes, index).siblings.map((hash) => toHex(hash)),
   };
   const question = { proof, operand, entries: entries.slice(0, 1), level: 0, index: 0 };
-  const schedule = scheduleProof(RULES, 0, step);
+  const schedule = scheduleProof(game.task.rules, 0, step, 0);
   return { own, said, answered, fixed, question, piece: { proof, selected: [], entries, schedule, witness: [] } };
 }

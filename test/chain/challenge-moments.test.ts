@@ -12,7 +12,7 @@ import { findDifference } from '../../trainer/dispute-find.ts';
 import { disputedStep } from '../../trainer/dispute-step.ts';
 import { biasCorrection } from '../../trainer/schedule.ts';
 import { parameterBytes } from '../../trainer/train-program.ts';
-import { type Cheat, MODEL, RULES, tables } from '../trainer/dispute-fixture.ts';
+import { CARRYING, type Cheat, MODEL, RULES, tables } from '../trainer/dispute-fixture.ts';
 import { BOND, CHALLENGER, eventOf, openGame, playGame } from './challenge-game.ts';
 
 const BLOCKS = { answerBlocks: 4, proveBlocks: 4, windowBlocks: 60 };
@@ -66,7 +66,7 @@ test('the first moments begin in a leaf that holds parameters', (t) => {
 
 for (const [name, what, cheat] of cases) {
   test.serial(`a second round with ${name}, approved by every authority, ends in a slash`, async (t) => {
-    const game = await openGame(cheat, BLOCKS, undefined, true);
+    const game = await openGame(cheat, BLOCKS, undefined, CARRYING);
     const { world, trainer, round } = game;
     t.is((await readClaim(world.view, round.round, trainer)).carriedRounds, 1);
     const played = await playGame(game, cheat.step);
@@ -81,7 +81,7 @@ for (const [name, what, cheat] of cases) {
 }
 
 test('an honest second round shows no difference at any step, and its trainer keeps its stake', async (t) => {
-  const game = await openGame(null, BLOCKS, undefined, true);
+  const game = await openGame(null, BLOCKS, undefined, CARRYING);
   const { world, trainer, trace, task, executor } = game;
   const program = tables().programProof(1);
   for (let step = 0; step < RULES.steps; step++) {

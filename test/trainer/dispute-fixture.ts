@@ -8,7 +8,7 @@ import { DEFAULT_CHALLENGE_RULES, type ChallengeParameters } from '../../chain/s
 import type { Executor } from '../../engine/executor.ts';
 import type { Value } from '../../engine/scalar-ops.ts';
 import { type DisputedStep, walkEntries } from '../../trainer/dispute-find.ts';
-import { type DisputeTables, challengeParameters, disputeTables } from '../../trainer/dispute-roots.ts';
+import { type DisputeTables, challengeParameters, disputeShape, disputeTables } from '../../trainer/dispute-roots.ts';
 import { disputedStep } from '../../trainer/dispute-step.ts';
 import { initialWeights } from '../../trainer/initial-weights.ts';
 import type { StepLeaf } from '../../trainer/leaf.ts';
@@ -31,16 +31,18 @@ export const MODEL: ModelConfig = {
   ropeTheta: 10_000,
 };
 export const RULES: TrainingRules = smallRules(3, 2, 16);
-/** The same where moments are carried. */
+/** The same where moments are carried, and where a step is two optimizer updates. */
 export const CARRYING: TrainingRules = { ...RULES, carryMoments: true };
+export const UPDATING: TrainingRules = { ...RULES, updates: 2 };
 export const DATASET = smallDataset(RULES.sequenceLength, MODEL.vocab);
 export const BASE = initialWeights(MODEL, seedOf('dispute'));
 export const BASE_ROOT = stateRoot(BASE);
 
-let made: DisputeTables | null = null;
-export function tables(): DisputeTables {
-  made ??= disputeTables(MODEL, RULES);
-  return made;
+const made = new Map<number, DisputeTables>();
+export function tables(rules: TrainingRules = RULES): DisputeTables {
+  const known = made.get(rules.updates) ?? disputeTables(MODEL, rules);
+  made.set(rules.updates, known);
+  return known;
 }
 
 export function parametersOf(
@@ -58,8 +60,7 @@ export function taskOf(
   rules: TrainingRules = RULES,
   carried: Carried = NOTHING_CARRIED,
 ): SlotTask {
-  const rows = present(spec.capacities[slot], 'capacity') * RULES.batch;
-  const runner = createStepRunner(executor, MODEL, { batch: rows, seq: RULES.sequenceLength });
+  const runner = createStepRunner(executor, MODEL, disputeShape(rules, present(spec.capacities[slot], 'capacity')));
   return createSlotTask({ spec, slot, rules, dataset: DATASET, runner, base: BASE, carried });
 }
 
@@ -113,7 +114,7 @@ export function cheatedStep(
   state: Uint8Array,
   cheat: Cheat | null,
 ): DisputedStep {
-  const honest = disputedStep(task, { executor, model: MODEL, tables: tables() }, step, state);
+  const honest = disputedStep(task, { executor, model: MODEL, tables: tables(task.rules) }, step, state);
   if (cheat === null || cheat.step !== step) return honest;
   const given = cheat.given?.(honest.given) ?? honest.given;
   return { ...honest, given, ...(cheat.alter === undefined ? {} : { alter: cheat.alter }) };

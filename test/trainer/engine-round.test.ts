@@ -21,7 +21,7 @@ import { type Carried, NOTHING_CARRIED } from '../../trainer/moments.ts';
 import { type SlotTask, createSlotTask } from '../../trainer/replay.ts';
 import { openRoundStore, stateFile } from '../../trainer/round-store.ts';
 import { type RoundResult, runLearningRound, stateBefore } from '../../trainer/round.ts';
-import { type RoundSpec, roundShare, taskIdentity } from '../../trainer/rules.ts';
+import { type RoundSpec, type TrainingRules, roundShare, taskIdentity } from '../../trainer/rules.ts';
 import { createStepRunner, floats } from '../../trainer/step-runner.ts';
 import { decodeUpdate } from '../../trainer/update.ts';
 import { forge } from './cheats.ts';
@@ -41,6 +41,7 @@ const rules = {
   ...standInRules,
   schedule: { learningRateNano: 10_000_000, warmupSteps: 0, decaySteps: 0, floorBps: 0 },
 };
+const DECAYING = { learningRateNano: 10_000_000, warmupSteps: 3, decaySteps: 4, floorBps: 500 };
 const salt = utf8('auditor');
 const genesis = initialWeights(config, sha256(utf8('genesis')));
 
@@ -64,6 +65,9 @@ type Place = Readonly<{
   on?: Executor;
   /** What the moments before the round are, in a network that carries them. */
   carried?: Carried;
+  /** Rules of another network. */
+  changes?: Partial<TrainingRules>;
+  profile?: 'bf16x';
 }>;
 
 function engineTask(place: Place = {}): SlotTask {
@@ -76,9 +80,12 @@ function engineTask(place: Place = {}): SlotTask {
     dataStart,
     capacities,
   };
-  const batch = present(capacities[slot], 'capacity') * rules.batch;
-  const runner = createStepRunner(place.on ?? executor, config, { batch, seq: rules.sequenceLength });
-  const parts = { spec, slot, rules, dataset, runner, base };
+  const changed = { ...rules, ...place.changes };
+  const { updates, sequenceLength: seq } = changed;
+  const batch = present(capacities[slot], 'capacity') * changed.batch;
+  const shape = { batch, seq, updates, ...(place.profile === undefined ? {} : { profile: place.profile }) };
+  const runner = createStepRunner(place.on ?? executor, config, shape);
+  const parts = { spec, slot, rules: changed, dataset, runner, base };
   if (place.carried === undefined) return createSlotTask(parts);
   return createSlotTask({ ...parts, rules: { ...rules, carryMoments: true }, carried: place.carried });
 }
@@ -104,6 +111,30 @@ test('an honest trainer is VALID on every seed and slot, whoever audits with how
     task.runner.close();
     auditor.runner.close();
   }
+});
+
+test('a round of steps of two updates is the round of twice as many steps, with half the leaves', async (t) => {
+  const changes = { updates: 2, batch: 2 * rules.batch, steps: rules.steps / 2, schedule: DECAYING };
+  // Nothing is rounded at random in this profile, so nothing but the commitment differs.
+  const place = { slot: 2, profile: 'bf16x' } as const;
+  const task = engineTask({ ...place, changes });
+  const round = done(await runLearningRound(task));
+  const plain = engineTask({ ...place, changes: { schedule: DECAYING } });
+  const wanted = done(await runLearningRound(plain));
+  t.is(round.leaves.length, wanted.leaves.length / 2);
+  t.true(equal(round.finalState, wanted.finalState));
+  t.true(equal(round.update, wanted.update));
+  for (const [step, { stateRoot: root, gradRoot }] of round.leaves.entries()) {
+    const last = present(wanted.leaves[2 * step + 1], 'leaf');
+    t.deepEqual([root, gradRoot], [last.stateRoot, last.gradRoot]);
+  }
+
+  const auditor = engineTask({ ...place, changes, on: second });
+  const common = { salt, fetchUpdate: () => Promise.resolve(round.update) };
+  const sample = [1, 3];
+  t.is((await auditCommit(auditor, { ...common, commit: round.commit, sample })).verdict, 'valid');
+  const altered = forge(task, { alter: (leaf) => (leaf.step === 3 ? { ...leaf, lossBits: leaf.lossBits + 1 } : leaf) });
+  t.like(await auditCommit(auditor, { ...common, ...altered, sample }), { verdict: 'invalid', step: 3 });
 });
 
 test('false traces are INVALID at the false step, copies and false updates as a whole', async (t) => {

@@ -19,7 +19,7 @@ import type { BatchShape, ModelConfig } from '../../trainer/model.ts';
 import { preset } from '../../trainer/presets.ts';
 import { DEFAULT_OPTIMIZER, hyperParameters, roundingSeed } from '../../trainer/schedule.ts';
 import { createStepRunner, floats, startFromBase } from '../../trainer/step-runner.ts';
-import { buildTrainProgram, fillConstants, parameterPlaces, traceMicroStep } from '../../trainer/train-program.ts';
+import { buildTrainProgram, fillConstants, parameterPlaces } from '../../trainer/train-program.ts';
 import { fastBackends } from '../engine/backends.ts';
 
 const CONFIG: ModelConfig = {
@@ -163,7 +163,7 @@ test('accumulated gradients are the mean of the micro-batches taken alone, added
 
 /** The program of one micro-batch with the rounding keys it has as part `part` of a step. */
 function aloneProgram(part: number): TensorProgram {
-  const micro = traceMicroStep(CONFIG, SHAPE);
+  const micro = buildTrainProgram(CONFIG, { batch: SHAPE.microBatch ?? SHAPE.batch, seq: SHAPE.seq });
   const builder = new ProgramBuilder();
   for (const { name, dtype, shape, role } of micro.tensors) builder.tensor(name, dtype, shape, role);
   const keys = 1 + Math.max(...micro.instructions.map(({ attrs }) => attrs.tensorId ?? 0));
@@ -223,11 +223,11 @@ test('computing values twice takes less memory, and the plan is the first that f
 test('the micro-batch of a new network is the greatest divisor of the batch that fits', (t) => {
   const config = preset('0.3m', 512);
   const host = (limitBytes: number): MemoryHost => ({ limitBytes, limitSource: 'test', threads: 1, wasm: false });
-  t.deepEqual(chooseMicroBatch(config, 12, 128, host(2 ** 40)), { ok: true, value: 12 });
+  t.deepEqual(chooseMicroBatch(config, { batch: 12, seq: 128 }, host(2 ** 40)), { ok: true, value: 12 });
   const one = planOf(config, { batch: 12, seq: 128, microBatch: 4 }, { atOnce: 1, segments: 99 });
-  const chosen = chooseMicroBatch(config, 12, 128, host(one.need.total));
+  const chosen = chooseMicroBatch(config, { batch: 12, seq: 128 }, host(one.need.total));
   t.true(chosen.ok && chosen.value < 12 && chosen.value >= 4);
-  const none = chooseMicroBatch(config, 12, 128, host(1 << 20));
+  const none = chooseMicroBatch(config, { batch: 12, seq: 128 }, host(1 << 20));
   t.true(!none.ok && none.code === 'engine/memory');
 });
 

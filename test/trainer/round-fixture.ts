@@ -34,6 +34,7 @@ export function smallRules(steps: number, batch: number, sequenceLength: number)
   return {
     steps,
     batch,
+    updates: 1,
     sequenceLength,
     schedule: { learningRateNano: 3_000_000, warmupSteps: 4, decaySteps: 100, floorBps: 1_000 },
     optimizer: DEFAULT_OPTIMIZER,
