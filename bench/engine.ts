@@ -4,8 +4,9 @@
 import { present } from '../base/check.ts';
 import { type Executor, type LoadedProgram, createExecutor } from '../engine/executor.ts';
 import { createNativeExecutor, nativeLevels } from '../engine/native-executor.ts';
-import { type NumericProfile, inProfile } from '../engine/profile.ts';
+import type { NumericProfile } from '../engine/profile.ts';
 import { ProgramBuilder } from '../engine/program.ts';
+import { updateInput } from '../engine/repeat.ts';
 import type { ModelConfig } from '../trainer/model.ts';
 import { type PresetName, PRESET_NAMES, preset } from '../trainer/presets.ts';
 import { createRootHasher } from '../trainer/root-hasher.ts';
@@ -64,13 +65,26 @@ function loadStep(
   config: ModelConfig,
   batch: number,
   profile: NumericProfile = 'i8',
+  updates = 1,
 ): LoadedProgram {
-  const shape = { batch, seq: config.context };
-  const loaded = executor.load(inProfile(buildTrainProgram(config, shape), profile));
+  const shape = { batch: updates * batch, seq: config.context, updates, profile };
+  const loaded = executor.load(buildTrainProgram(config, shape));
   fillRandom(loaded, 'bench engine');
   fillConstants(loaded, config, shape);
-  loaded.view(INPUTS.hyper).set(HYPER);
+  for (let update = 0; update < updates; update++) loaded.view(updateInput(INPUTS.hyper, update, updates)).set(HYPER);
   return loaded;
+}
+
+/** Updates of a step that is rooted once for all of them, as against one of a single update. */
+const UPDATES = 4;
+
+/** Roots of a step's state and gradients, as a contestant. */
+function roots(step: LoadedProgram, config: ModelConfig): Contestant {
+  const hasher = createRootHasher(1);
+  return ours('state and gradient roots', 1, () => {
+    hasher.root(step.stateBytes());
+    hasher.root(gradientBytes(step.program, step, config));
+  });
 }
 
 type Context = Readonly<{ engines: ReadonlyMap<string, Executor>; peers: Peers; rounds: number; best: string | null }>;
@@ -89,6 +103,13 @@ async function steps(context: Context, name: PresetName, first: boolean): Promis
     list.push(ours(`bf16x ${label}`, threads, () => runStep(step)));
     return step;
   });
+  const main = present(
+    loaded.find(([label]) => label === `${best ?? 'wasm'} 1`),
+    'main engine',
+  );
+  const several = loadStep(main[1], config, batch, 'i8', UPDATES);
+  list.push(ours(`step of ${UPDATES} updates`, 1, () => runStep(several)));
+  list.push(roots(main[2], config));
   for (const threads of [1, 2]) {
     list.push(theirs(`torch f32 ${threads}`, threads, 'f32', peers.torch, rounds));
     list.push(theirs(`torch bf16 ${threads}`, threads, 'bf16', peers.torch, rounds));
@@ -107,13 +128,14 @@ async function steps(context: Context, name: PresetName, first: boolean): Promis
     stepVsTorchF32TwoThreads: ratio(of('torch f32 2'), of(`${best ?? 'wasm'} 2`), 'wall'),
     wasmVsTfjsWasm: ratio(of('tfjs wasm 1'), of('wasm 1'), clock),
     wasmVsTorchF32: ratio(of('torch f32 1'), of('wasm 1'), clock),
-    hashShare: hashShare(present(loaded.at(best === null ? 0 : -2), 'step')[2], config, of(`${best ?? 'wasm'} 1`)),
+    hashShare: share(of('state and gradient roots'), of(`${best ?? 'wasm'} 1`), clock),
+    hashShareFourUpdates: share(of('state and gradient roots'), of(`step of ${UPDATES} updates`), clock),
     twoThreads: ratio(of(`${best ?? 'wasm'} 1`), of(`${best ?? 'wasm'} 2`), 'wall'),
     twoThreadsWasm: ratio(of('wasm 1'), of('wasm 2'), 'wall'),
     twoThreadsBf16x: ratio(of(`bf16x ${best ?? 'wasm'} 1`), of(`bf16x ${best ?? 'wasm'} 2`), 'wall'),
     clockIsCpu: clock === 'cpu' ? 1 : 0,
   };
-  for (const step of [...loaded.map(([, , one]) => one), ...exact]) step.close();
+  for (const step of [...loaded.map(([, , one]) => one), ...exact, several]) step.close();
   return figures;
 }
 
@@ -124,27 +146,19 @@ function printSteps(name: string, tokens: number, list: readonly Contestant[], c
   for (const { label, times } of list) {
     if (times.wall.length === 0) continue;
     const [wall, cpu] = [median(times.wall), median(times.cpu)];
-    const rate = Math.round((1000 * tokens) / (label.endsWith('1') ? median(times[clock]) : wall));
+    const ms = label.endsWith('2') ? wall : median(times[clock]);
+    const rate = Math.round((1000 * tokens) / ms);
     console.log(
       `  ${label.padEnd(24)} ${wall.toFixed(1).padStart(9)} ms wall ${cpu.toFixed(1).padStart(9)} ms cpu ${String(rate).padStart(8)} tokens/s`,
     );
   }
 }
 
-/** Share of state and gradient roots in a step with its hashing, one thread, by processor time. */
-function hashShare(step: LoadedProgram, config: ModelConfig, times: Times | undefined): number | null {
-  if (times === undefined) return null;
-  const hasher = createRootHasher(1);
-  const hashing = noTimes();
-  for (let i = 0; i < 3; i++) {
-    time(hashing, () => {
-      hasher.root(step.stateBytes());
-      hasher.root(gradientBytes(step.program, step, config));
-    });
-  }
-  const ms = median(hashing.cpu);
-  console.log(`  state and gradient roots ${ms.toFixed(1)} ms`);
-  return Math.round((1000 * ms) / (ms + median(times.cpu))) / 1000;
+/** Share of hashing in a step with it, by medians. */
+function share(hashing: Times | undefined, step: Times | undefined, clock: Clock): number | null {
+  if (hashing === undefined || step === undefined) return null;
+  const [part, rest] = [median(hashing[clock]), median(step[clock])];
+  return Math.round((1000 * part) / (part + rest)) / 1000;
 }
 
 /** int8 product with quantization of both operands at 1024^3 against torch's f32 product, one thread. */

@@ -31,8 +31,7 @@ export const foundingOptions = {
   },
   'micro-batch': {
     type: 'number',
-    describe:
-      'sequences computed at once, a divisor of those of an update (default: the most that fits into memory)',
+    describe: 'sequences computed at once, a divisor of those of an update (default: the most that fits into memory)',
   },
   profile: {
     choices: ['i8', 'bf16x'] as const,
@@ -62,7 +61,11 @@ export const foundingOptions = {
     default: 'cosine',
     describe: 'learning rate after the warm-up: half a cosine down to a tenth, or constant',
   },
-  'warmup-steps': { type: 'number', default: 64, describe: 'optimizer updates over which the learning rate rises to its peak' },
+  'warmup-steps': {
+    type: 'number',
+    default: 64,
+    describe: 'optimizer updates over which the learning rate rises to its peak',
+  },
   'decay-steps': { type: 'number', default: 20_000, describe: 'optimizer updates over which the cosine falls' },
 } as const;
 

@@ -30,7 +30,7 @@ import type { Dataset } from '../trainer/dataset.ts';
 import { openTraceLeaf } from '../trainer/dispute-answer.ts';
 import { type Answered, findDifference } from '../trainer/dispute-find.ts';
 import { fixedAnswer, openDispute } from '../trainer/dispute-proof.ts';
-import { disputeTables } from '../trainer/dispute-roots.ts';
+import { disputeShape, disputeTables } from '../trainer/dispute-roots.ts';
 import { disputeProofs, disputedStep } from '../trainer/dispute-step.ts';
 import { type StepLeaf, completeLeaves, decodeLeaves, traceRoot } from '../trainer/leaf.ts';
 import { type Carried, isFinalState } from '../trainer/moments.ts';
@@ -155,8 +155,7 @@ async function prepare(options: ChallengerOptions, { round, trainer }: Challenge
   const carriedState = await carriedStateOf(options, round, trainer, carried);
   if (!carriedState.ok) return carriedState;
   const capacity = present(record.roster[slot], 'slot').capacity;
-  const shape = { batch: capacity * rules.batch, seq: rules.sequenceLength };
-  const runner = createStepRunner(executor, training.model, shape);
+  const runner = createStepRunner(executor, training.model, disputeShape(rules, capacity));
   const task = createSlotTask({ spec: roundSpec(record), slot, rules, dataset, runner, base, carried });
   const sent = decodeLeaves(commitment.leaves, rules.steps);
   if (!sent.ok) return sent;

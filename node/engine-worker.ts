@@ -267,7 +267,7 @@ async function measure({ params }: MeasureArgs): Promise<number> {
     executor,
     config: training.model,
     dataset: dataset(),
-    batch: rules.batch,
+    batch: rules.batch / rules.updates,
     sequences: data.heldOutSequences,
   });
   return unwrap(await meter.measure(params));

@@ -1,17 +1,17 @@
-// Owns the numbers that change from step to step: learning rate, bias corrections, stochastic-rounding seeds. Only + - * / on
+// Owns the numbers that change on the way: learning rate and bias corrections of an update, stochastic-rounding seeds of a step. Only + - * / on
 // doubles and one rounding to f32 at the end, so every machine has the same bits (docs/protocol/learning-round.md, section H).
 
 import { u32be } from '../base/bytes.ts';
 import { check } from '../base/check.ts';
 import { taggedHash } from '../base/hash.ts';
 
-/** Steps count from genesis: the base model's version x steps per round, plus the step. */
+/** Optimizer updates count from genesis: the base model's version x updates per round, plus the update's place in its round. */
 export type Schedule = Readonly<{
   /** Peak learning rate in 1e-9. */
   learningRateNano: number;
-  /** Linear rise over these first steps. */
+  /** Linear rise over these first updates. */
   warmupSteps: number;
-  /** Half a cosine from peak to floor over these steps after the rise; 0 keeps the peak. */
+  /** Half a cosine from peak to floor over these updates after the rise; 0 keeps the peak. */
   decaySteps: number;
   /** Floor in 1/10,000 of the peak. */
   floorBps: number;
@@ -41,12 +41,12 @@ function nano(value: number): number {
   return Math.fround(value / 1e9);
 }
 
-/** Learning rate of a step counted from genesis, an f32. */
-export function learningRate(schedule: Schedule, step: number): number {
+/** Learning rate of an update counted from genesis, an f32. */
+export function learningRate(schedule: Schedule, update: number): number {
   const peak = schedule.learningRateNano / 1e9;
-  if (step < schedule.warmupSteps) return Math.fround((peak * (step + 1)) / schedule.warmupSteps);
+  if (update < schedule.warmupSteps) return Math.fround((peak * (update + 1)) / schedule.warmupSteps);
   if (schedule.decaySteps === 0) return Math.fround(peak);
-  const done = step - schedule.warmupSteps;
+  const done = update - schedule.warmupSteps;
   const floor = (peak * schedule.floorBps) / 10_000;
   if (done >= schedule.decaySteps) return Math.fround(floor);
   return Math.fround(floor + (peak - floor) * fallingHalfCosine(done / schedule.decaySteps));
@@ -68,26 +68,26 @@ export function fallingHalfCosine(t: number): number {
 }
 
 /**
- * The eight numbers an AdamW instruction reads: [lr, beta1, beta2, eps, weightDecay, 1-beta1^t, 1-beta2^t, clipNorm]. `step`
- * is the round's; `seen` is how many steps the moments saw before the round.
+ * The eight numbers an AdamW instruction reads: [lr, beta1, beta2, eps, weightDecay, 1-beta1^t, 1-beta2^t, clipNorm].
+ * `first` updates lie before the round, `update` is its place in it; `seen` is how many the moments saw before the round.
  */
 export function hyperParameters(
   schedule: Schedule,
   optimizer: Optimizer,
-  firstStep: number,
-  step: number,
+  first: number,
+  update: number,
   seen = 0,
 ): Float32Array {
   const beta1 = nano(optimizer.beta1Nano);
   const beta2 = nano(optimizer.beta2Nano);
   return Float32Array.of(
-    learningRate(schedule, firstStep + step),
+    learningRate(schedule, first + update),
     beta1,
     beta2,
     nano(optimizer.epsNano),
     nano(optimizer.weightDecayNano),
-    biasCorrection(beta1, seen + step + 1),
-    biasCorrection(beta2, seen + step + 1),
+    biasCorrection(beta1, seen + update + 1),
+    biasCorrection(beta2, seen + update + 1),
     nano(optimizer.clipNormNano),
   );
 }

@@ -63,6 +63,8 @@ test('an outsider proves a flipped bit that every authority approved; a wrongly 
   const network = await foundSmallNetwork(stage, {
     authorities: AUTHORITIES,
     regularNodes: 3,
+    // A step of two optimizer updates, a sequence each.
+    updates: 2,
     parameters: { trainBlocks: 90, auditBlocks: 90, minTrainers: 2 },
     challenges: { answerBlocks: 60, proveBlocks: 24 },
   });

@@ -13,7 +13,7 @@ import { systemView } from '../../node/system-view.ts';
 import type { Dataset } from '../../trainer/dataset.ts';
 import { type DisputeAnswer, answerStep } from '../../trainer/dispute-answer.ts';
 import { walkEntries } from '../../trainer/dispute-find.ts';
-import { disputeTables } from '../../trainer/dispute-roots.ts';
+import { disputeShape, disputeTables } from '../../trainer/dispute-roots.ts';
 import { disputedStep } from '../../trainer/dispute-step.ts';
 import type { StepLeaf } from '../../trainer/leaf.ts';
 import { type SlotTask, createSlotTask, executeStep, stepData } from '../../trainer/replay.ts';
@@ -40,8 +40,8 @@ export function createFlippedBit(executor: Executor, definition: NetworkDefiniti
   let said: DisputeAnswer | null = null;
 
   function taskOf(spec: RoundSpec, slot: number, base: Uint8Array): SlotTask {
-    const shape = { batch: rules.batch, seq: rules.sequenceLength };
-    return createSlotTask({ spec, slot, rules, dataset, base, runner: createStepRunner(executor, model, shape) });
+    const runner = createStepRunner(executor, model, disputeShape(rules, 1));
+    return createSlotTask({ spec, slot, rules, dataset, base, runner });
   }
   const falseStep = (task: SlotTask, before: Uint8Array) => ({
     ...disputedStep(task, { executor, model, tables }, FALSE_STEP, before),

@@ -65,7 +65,9 @@ function leavesTarget(): Target {
 
 function configTarget(): Target {
   const config = { version: 1 as const, model: TINY, optimizer: DEFAULT_OPTIMIZER, updateCodec: 1 as const };
-  const samples = [config, { ...config, microBatch: 2 }].map((one) => utf8(trainingConfigText(one)));
+  const samples = [config, { ...config, microBatch: 2 }, { ...config, updates: 4 }].map((one) =>
+    utf8(trainingConfigText(one)),
+  );
   const decode = (bytes: Uint8Array): Answer => {
     const read = parseTrainingConfig(text(bytes));
     if (read.ok && trainingConfigText(read.value) !== text(bytes)) throw new Error('not canonical');
