@@ -10,6 +10,7 @@ typedef float v16f_mem __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t v16i_mem __attribute__((vector_size(64), aligned(4), may_alias));
 typedef int32_t v16i __attribute__((vector_size(64)));
 typedef uint32_t u32_alias __attribute__((may_alias));
+typedef uint16_t u16_alias __attribute__((may_alias));
 typedef int32_t i32_alias __attribute__((may_alias));
 
 // Which kernels a compilation is for: 512-bit vectors with VNNI, the same with AMX tiles for int8 products, or 256-bit

@@ -6,7 +6,7 @@
 #define VECTORS 2
 typedef __m512i vec_i;
 INLINE vec_i vzero(void) { return _mm512_setzero_si512(); }
-INLINE vec_i vload(const packed *p) { return _mm512_loadu_si512(p); }
+INLINE vec_i vload(const packed_right *p) { return _mm512_loadu_si512(p); }
 INLINE vec_i vpair(const packed *p) { return _mm512_set1_epi32(*(const i32_alias *)p); }
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm512_dpbusd_epi32(acc, a, b); }
 INLINE void vstore(int32_t *p, vec_i v) { _mm512_storeu_si512(p, v); }
@@ -15,11 +15,12 @@ INLINE void vstore(int32_t *p, vec_i v) { _mm512_storeu_si512(p, v); }
 #define VECTORS 2
 typedef __m256i vec_i;
 INLINE vec_i vzero(void) { return _mm256_setzero_si256(); }
-INLINE vec_i vload(const packed *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE vec_i vpair(const packed *p) { return _mm256_set1_epi32(*(const i32_alias *)p); }
 #if defined(VNNI256)
+INLINE vec_i vload(const packed_right *p) { return _mm256_loadu_si256((const __m256i *)p); }
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm256_dpbusd_avx_epi32(acc, a, b); }
 #else
+INLINE vec_i vload(const packed_right *p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)p)); }
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
 #endif
 INLINE void vstore(int32_t *p, vec_i v) { _mm256_storeu_si256((__m256i *)p, v); }
@@ -28,7 +29,10 @@ INLINE void vstore(int32_t *p, vec_i v) { _mm256_storeu_si256((__m256i *)p, v); 
 #define VECTORS 2
 typedef __m128i vec_i;
 INLINE vec_i vzero(void) { return _mm_setzero_si128(); }
-INLINE vec_i vload(const packed *p) { return _mm_loadu_si128((const __m128i *)p); }
+INLINE vec_i vload(const packed_right *p) {
+  __m128i bytes = _mm_loadl_epi64((const __m128i *)p);
+  return _mm_srai_epi16(_mm_unpacklo_epi8(bytes, bytes), 8);
+}
 INLINE vec_i vpair(const packed *p) { return _mm_set1_epi32(*(const i32_alias *)p); }
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return _mm_add_epi32(acc, _mm_madd_epi16(a, b)); }
 INLINE void vstore(int32_t *p, vec_i v) { _mm_storeu_si128((__m128i *)p, v); }
@@ -37,8 +41,12 @@ INLINE void vstore(int32_t *p, vec_i v) { _mm_storeu_si128((__m128i *)p, v); }
 #define VECTORS 2
 typedef v128_t vec_i;
 INLINE vec_i vzero(void) { return wasm_i32x4_splat(0); }
-INLINE vec_i vload(const packed *p) { return wasm_v128_load(p); }
 INLINE vec_i vpair(const packed *p) { return wasm_v128_load32_splat(p); }
+#if defined(RELAXED128)
+INLINE vec_i vload(const packed_right *p) { return wasm_v128_load(p); }
+#else
+INLINE vec_i vload(const packed_right *p) { return wasm_i16x8_load8x8(p); }
+#endif
 #if defined(RELAXED_TWIN)
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) {
   vec_i low = wasm_i32x4_dot_i16x8(wasm_u16x8_extend_low_u8x16(a), wasm_i16x8_extend_low_i8x16(b));
@@ -58,7 +66,7 @@ INLINE void vstore(int32_t *p, vec_i v) { wasm_v128_store(p, v); }
 #define VECTORS 2
 typedef int32x4_t vec_i;
 INLINE vec_i vzero(void) { return vdupq_n_s32(0); }
-INLINE vec_i vload(const packed *p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
+INLINE vec_i vload(const packed_right *p) { return vreinterpretq_s32_s8(vld1q_s8(p)); }
 INLINE vec_i vpair(const packed *p) { return vld1q_dup_s32((const int32_t *)p); }
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) { return vdotq_s32(acc, vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b)); }
 INLINE void vstore(int32_t *p, vec_i v) { vst1q_s32(p, v); }
@@ -67,7 +75,9 @@ INLINE void vstore(int32_t *p, vec_i v) { vst1q_s32(p, v); }
 #define VECTORS 1
 typedef int32_t vec_i __attribute__((vector_size(32)));
 INLINE vec_i vzero(void) { return (vec_i){0}; }
-INLINE vec_i vload(const packed *p) { vec_i v; __builtin_memcpy(&v, p, 32); return v; }
+typedef int8_t bytes_16 __attribute__((vector_size(16)));
+typedef int16_t halves_16 __attribute__((vector_size(32)));
+INLINE vec_i vload(const packed_right *p) { bytes_16 v; __builtin_memcpy(&v, p, 16); return (vec_i)__builtin_convertvector(v, halves_16); }
 INLINE vec_i vpair(const packed *p) { int32_t x; __builtin_memcpy(&x, p, 4); return (vec_i){0} + x; }
 INLINE vec_i vdot(vec_i acc, vec_i a, vec_i b) {
   return acc + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
@@ -88,7 +98,7 @@ static void tiles_begin(void) {
 static void tiles_end(void) { _tile_release(); }
 
 // acc[PANEL_A][PANEL_B] of one panel pair. A word of a right panel holds four values of a line, as tiles want it.
-static void product_tile(const packed *restrict a, const packed *restrict b, int64_t groups, int32_t *restrict acc) {
+static void product_tile(const packed *restrict a, const packed_right *restrict b, int64_t groups, int32_t *restrict acc) {
   const int64_t row = PANEL_B * DEPTH, half = 16 * TILE_DEPTH;
   _tile_zero(0);
   _tile_zero(1);
@@ -111,7 +121,7 @@ static void product_tile(const packed *restrict a, const packed *restrict b, int
 }
 
 // Its first lines alone: what decoding one token needs.
-static void thin_tile(const packed *restrict a, const packed *restrict b, int64_t groups, int32_t *restrict acc) {
+static void thin_tile(const packed *restrict a, const packed_right *restrict b, int64_t groups, int32_t *restrict acc) {
   const int64_t row = PANEL_B * DEPTH;
   _tile_zero(0);
   _tile_zero(1);
@@ -130,7 +140,7 @@ static void tiles_begin(void) {}
 static void tiles_end(void) {}
 
 // acc[PANEL_A][PANEL_B] of one panel pair.
-INLINE void product_tile(const packed *restrict a, const packed *restrict b, int64_t groups, int32_t *restrict acc) {
+INLINE void product_tile(const packed *restrict a, const packed_right *restrict b, int64_t groups, int32_t *restrict acc) {
   vec_i c[PANEL_A][VECTORS];
   for (int i = 0; i < PANEL_A; i++)
     for (int v = 0; v < VECTORS; v++) c[i][v] = vzero();
@@ -164,7 +174,7 @@ INLINE vec_i vsum(vec_i a, vec_i b) {
 }
 
 // The first line of a panel pair alone: what decoding one token needs. Two chains of sums hide the latency.
-INLINE void thin_tile(const packed *restrict a, const packed *restrict b, int64_t groups, int32_t *restrict acc) {
+INLINE void thin_tile(const packed *restrict a, const packed_right *restrict b, int64_t groups, int32_t *restrict acc) {
   vec_i c[2][VECTORS];
   for (int v = 0; v < VECTORS; v++) c[0][v] = c[1][v] = vzero();
   int64_t g = 0;
@@ -194,7 +204,7 @@ INLINE int32_t greatest(vec_i v) { return _mm512_reduce_max_epi32(v); }
 #endif
 
 #if defined(AMX_TILES)
-INLINE vec_i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
+INLINE vec_i whole_tile(const packed *restrict a, const packed_right *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
   int32_t acc[PANEL_A * PANEL_B] __attribute__((aligned(64)));
   __m512 scale[2] = {_mm512_loadu_ps(sb), _mm512_loadu_ps(sb + 16)};
   (void)sums;
@@ -205,7 +215,7 @@ INLINE vec_i whole_tile(const packed *restrict a, const packed *restrict b, int6
 }
 #elif defined(VNNI512)
 // A whole tile straight from registers to `out`: sums begin at -128 times those of b, which takes the offset of a away.
-INLINE vec_i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
+INLINE vec_i whole_tile(const packed *restrict a, const packed_right *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
   __m512i c[PANEL_A][2];
   for (int v = 0; v < 2; v++) {
     __m512i start = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(_mm512_loadu_si512(sums + 16 * v), 7));
@@ -236,7 +246,7 @@ INLINE vec_i scaled(vec_i c, __m256 scale, float *to, vec_i worst) {
 
 // The same with 256 bits. Every sum has a name, and a line without VNNI is one piece of assembly: left to itself, gcc reads
 // the right operand once for every line and copies sums between registers, which made this slower than sums in memory.
-static __attribute__((noinline)) vec_i whole_tile(const packed *restrict a, const packed *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
+static __attribute__((noinline)) vec_i whole_tile(const packed *restrict a, const packed_right *restrict b, int64_t groups, const float *sa, const float *sb, const int32_t *sums, float *restrict out, int64_t columns, vec_i worst) {
   vec_i start0 = vzero(), start1 = vzero();
 #if UNSIGNED_A
   start0 = _mm256_sub_epi32(start0, _mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)sums), 7));
@@ -304,15 +314,16 @@ static void product(Context *ctx, Packed a, Packed b, int64_t rows, int64_t dept
   for (int64_t i0 = s.a_lo; i0 < s.a_hi; i0 += block)
     for (int64_t j = s.b_lo; j < s.b_hi; j++)
       for (int64_t i = i0; i < s.a_hi && i < i0 + block; i++) {
+        const packed *left_panel = a.values + i * groups * PANEL_A * DEPTH;
+        const packed_right *right_panel = (const packed_right *)b.values + j * groups * PANEL_B * DEPTH;
 #if defined(WHOLE_TILES)
         if (columns >= (j + 1) * PANEL_B && rows >= (i + 1) * PANEL_A) {
-          widest = whole_tile(a.values + i * groups * PANEL_A * DEPTH, b.values + j * groups * PANEL_B * DEPTH, groups, a.scales + i * PANEL_A, b.scales + j * PANEL_B, b.sums + j * PANEL_B, out + i * PANEL_A * columns + j * PANEL_B, columns, widest);
+          widest = whole_tile(left_panel, right_panel, groups, a.scales + i * PANEL_A, b.scales + j * PANEL_B, b.sums + j * PANEL_B, out + i * PANEL_A * columns + j * PANEL_B, columns, widest);
           continue;
         }
 #endif
         int32_t acc[PANEL_A * PANEL_B] __attribute__((aligned(64)));
         int64_t left = columns - j * PANEL_B, height = rows - i * PANEL_A;
-        const packed *left_panel = a.values + i * groups * PANEL_A * DEPTH, *right_panel = b.values + j * groups * PANEL_B * DEPTH;
         if (height == 1) thin_tile(left_panel, right_panel, groups, acc);
         else product_tile(left_panel, right_panel, groups, acc);
         for (int r = 0; r < PANEL_A && r < height; r++) {

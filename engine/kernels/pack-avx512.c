@@ -62,7 +62,8 @@ INLINE void put_rows512(const __m512i quad[4], int offset, int64_t groups, int w
   }
 }
 
-INLINE void pack_rows512(Context *ctx, const float *src, int64_t rows, int64_t depth, const int width, const int offset, Noise plain, Packed to) {
+INLINE void pack_rows512(Context *ctx, const float *src, int64_t rows, int64_t depth, const int right, const int width, const int offset, Noise plain, Packed to) {
+  (void)right;
   Noise512 noise = noise512_of(plain);
   int64_t groups = groups_of(depth), lo, hi;
   share(ctx, (rows + width - 1) / width * width, width, &lo, &hi);
@@ -144,7 +145,8 @@ INLINE void group512(const Columns *c, int64_t c0, int64_t g, const Block512 *bl
   }
 }
 
-INLINE void quantize_columns512(const Columns *c, int64_t c0, const int width, const int offset, Noise plain, const float *reciprocal, Packed to, int32_t *sums) {
+INLINE void quantize_columns512(const Columns *c, int64_t c0, const int right, const int width, const int offset, Noise plain, const float *reciprocal, Packed to, int32_t *sums) {
+  (void)right;
   Block512 block = block512_of(c, c0, plain, reciprocal);
   int64_t groups = groups_of(c->depth);
   const __m512i ones = _mm512_set1_epi8(1);

@@ -50,6 +50,11 @@ typedef int16_t packed;
 #define PANEL_B 8
 #endif
 
+// Right operands are bytes on every target: what is read most is half as long where products take 16-bit values, which are
+// then made as they are loaded. NARROW says that a left operand is not.
+#define NARROW (DEPTH == 2)
+typedef int8_t packed_right;
+
 #define COLUMN_BLOCK 64
 
 typedef struct {
@@ -143,6 +148,7 @@ INLINE uint32_t word_of(int32_t a, int32_t b, int32_t c, int32_t d) {
 }
 #else
 INLINE uint32_t word_of(int32_t a, int32_t b) { return ((uint32_t)a & 0xffff) | (uint32_t)b << 16; }
+INLINE uint16_t narrow_of(int32_t a, int32_t b) { return (uint16_t)((a & 255) | b << 8); }
 #endif
 
 #define ROW_LINES 8
@@ -150,12 +156,12 @@ INLINE uint32_t word_of(int32_t a, int32_t b) { return ((uint32_t)a & 0xffff) | 
 
 // Lines are rows of src[rows][depth]; the scale is per row. `offset` stores q + 128, for u8 x s8 products. ROW_LINES lines
 // go together, 32 values of each, so that whole runs of a panel are written at once.
-INLINE void pack_rows_of(Context *ctx, const float *src, int64_t rows, int64_t depth, const int width, const int offset, Noise noise, Packed to) {
-  const int block = width < ROW_LINES ? width : ROW_LINES;
+INLINE void pack_rows_of(Context *ctx, const float *src, int64_t rows, int64_t depth, const int right, const int width, const int offset, Noise noise, Packed to) {
+  const int block = width < ROW_LINES ? width : ROW_LINES, cell = right && NARROW ? 2 : 4;
   int64_t groups = groups_of(depth), lo, hi;
   share(ctx, (rows + width - 1) / width * width, width, &lo, &hi);
   for (int64_t line = lo; line < hi; line += block) {
-    u32_alias *panel = (u32_alias *)(to.values + line / width * (groups * width * DEPTH)) + line % width;
+    char *panel = (char *)to.values + (line / width * groups * width + line % width) * cell;
     float inverse[ROW_LINES][32];
     int32_t sum[ROW_LINES] = {0};
     for (int l = 0; l < block; l++) {
@@ -186,13 +192,15 @@ INLINE void pack_rows_of(Context *ctx, const float *src, int64_t rows, int64_t d
 #if DEPTH == 4
           words[l][i] = word_of(q[4 * i], q[4 * i + 1], q[4 * i + 2], q[4 * i + 3]) ^ (offset ? OFFSET_WORD : 0);
 #else
-          words[l][i] = word_of(q[2 * i], q[2 * i + 1]);
+          words[l][i] = right ? narrow_of(q[2 * i], q[2 * i + 1]) : word_of(q[2 * i], q[2 * i + 1]);
 #endif
       }
       int64_t end = groups - c / DEPTH < LINE_WORDS ? groups - c / DEPTH : LINE_WORDS;
-      u32_alias *put = panel + c / DEPTH * width;
-      for (int64_t i = 0; i < end; i++, put += width)
-        for (int l = 0; l < block; l++) put[l] = words[l][i];
+      char *put = panel + c / DEPTH * width * cell;
+      for (int64_t i = 0; i < end; i++, put += width * cell)
+        for (int l = 0; l < block; l++)
+          if (cell == 2) ((u16_alias *)put)[l] = (uint16_t)words[l][i];
+          else ((u32_alias *)put)[l] = words[l][i];
     }
     for (int l = 0; l < block; l++) to.sums[line + l] = sum[l];
   }
@@ -228,13 +236,15 @@ INLINE void amax_columns_of(const Columns *c, int64_t c0, int32_t *restrict most
 }
 
 // Quantizes COLUMN_BLOCK columns from c0 with a reciprocal scale each; `sum` gets the sums of the values.
-INLINE void quantize_columns_of(const Columns *c, int64_t c0, const int width, const int offset, Noise noise, const float *restrict inverse, Packed to, int32_t *restrict sum) {
+INLINE void quantize_columns_of(const Columns *c, int64_t c0, const int right, const int width, const int offset, Noise noise, const float *restrict inverse, Packed to, int32_t *restrict sum) {
+  const int cell = right && NARROW ? 2 : 4;
   int64_t groups = groups_of(c->depth), n = c->columns - c0 < COLUMN_BLOCK ? c->columns - c0 : COLUMN_BLOCK;
-  u32_alias *put = (u32_alias *)(to.values + c0 / width * (groups * width * DEPTH)) + c->from / DEPTH * width;
+  char *put = (char *)to.values + (c0 / width * groups * width + c->from / DEPTH * width) * cell;
   for (int i = 0; i < COLUMN_BLOCK; i++) sum[i] = 0;
-  for (int64_t g = c->from / DEPTH; g < group_end(c); g++, put += width) {
+  for (int64_t g = c->from / DEPTH; g < group_end(c); g++, put += width * cell) {
     int32_t q[DEPTH][COLUMN_BLOCK];
     uint32_t words[COLUMN_BLOCK];
+    uint16_t narrow[COLUMN_BLOCK];
     for (int d = 0; d < DEPTH; d++) {
       int64_t r = g * DEPTH + d;
       const float *from = c->src + r * c->columns + c0;
@@ -256,9 +266,11 @@ INLINE void quantize_columns_of(const Columns *c, int64_t c0, const int width, c
 #if DEPTH == 4
       words[i] = word_of(q[0][i], q[1][i], q[2][i], q[3][i]) ^ (offset ? OFFSET_WORD : 0);
 #else
-      words[i] = word_of(q[0][i], q[1][i]);
+      if (right) narrow[i] = narrow_of(q[0][i], q[1][i]);
+      else words[i] = word_of(q[0][i], q[1][i]);
 #endif
-    for (int p = 0; p < COLUMN_BLOCK / width; p++) __builtin_memcpy(put + p * groups * width, words + p * width, width * 4);
+    const char *from = cell == 2 ? (const char *)narrow : (const char *)words;
+    for (int p = 0; p < COLUMN_BLOCK / width; p++) __builtin_memcpy(put + p * groups * width * cell, from + p * width * cell, width * cell);
   }
 }
 
@@ -283,11 +295,11 @@ static void pack_rows(Context *ctx, const float *src, int64_t rows, int64_t dept
   }
 #endif
   if (right) {
-    if (noise.on) PACK_ROWS(ctx, src, rows, depth, PANEL_B, 0, noise, to);
-    else PACK_ROWS(ctx, src, rows, depth, PANEL_B, 0, NEAREST, to);
+    if (noise.on) PACK_ROWS(ctx, src, rows, depth, 1, PANEL_B, 0, noise, to);
+    else PACK_ROWS(ctx, src, rows, depth, 1, PANEL_B, 0, NEAREST, to);
   } else {
-    if (noise.on) PACK_ROWS(ctx, src, rows, depth, PANEL_A, UNSIGNED_A, noise, to);
-    else PACK_ROWS(ctx, src, rows, depth, PANEL_A, UNSIGNED_A, NEAREST, to);
+    if (noise.on) PACK_ROWS(ctx, src, rows, depth, 0, PANEL_A, UNSIGNED_A, noise, to);
+    else PACK_ROWS(ctx, src, rows, depth, 0, PANEL_A, UNSIGNED_A, NEAREST, to);
   }
 }
 
@@ -295,10 +307,10 @@ static void quantize_columns(const Columns *c, int64_t c0, int right, Noise nois
 #if defined(AMX_TILES)
   if (!right) quantize_tiles512(c, c0, inverse, to);
 #else
-  if (!right) QUANTIZE_COLUMNS(c, c0, PANEL_A, UNSIGNED_A, NEAREST, inverse, to, sum);
+  if (!right) QUANTIZE_COLUMNS(c, c0, 0, PANEL_A, UNSIGNED_A, NEAREST, inverse, to, sum);
 #endif
-  else if (noise.on) QUANTIZE_COLUMNS(c, c0, PANEL_B, 0, noise, inverse, to, sum);
-  else QUANTIZE_COLUMNS(c, c0, PANEL_B, 0, NEAREST, inverse, to, sum);
+  else if (noise.on) QUANTIZE_COLUMNS(c, c0, 1, PANEL_B, 0, noise, inverse, to, sum);
+  else QUANTIZE_COLUMNS(c, c0, 1, PANEL_B, 0, NEAREST, inverse, to, sum);
 }
 
 // Lines are columns; the scale is per column. Threads split columns, so each reads parts of every row: right for weights.
