@@ -185,9 +185,11 @@ INLINE void pack_rows_of(Context *ctx, const float *src, int64_t rows, int64_t d
           quantize32(part, inverse[l], &noise, line + l, c, q);
           for (int64_t i = n; i < 32; i++) q[i] = 0;
         }
+#if UNSIGNED_A
         int32_t total = 0;
         for (int i = 0; i < 32; i++) total += q[i];
         sum[l] += total;
+#endif
         for (int i = 0; i < LINE_WORDS; i++)
 #if DEPTH == 4
           words[l][i] = word_of(q[4 * i], q[4 * i + 1], q[4 * i + 2], q[4 * i + 3]) ^ (offset ? OFFSET_WORD : 0);
@@ -248,19 +250,22 @@ INLINE void quantize_columns_of(const Columns *c, int64_t c0, const int right, c
     for (int d = 0; d < DEPTH; d++) {
       int64_t r = g * DEPTH + d;
       const float *from = c->src + r * c->columns + c0;
-      float part[COLUMN_BLOCK] = {0};
+      float part[COLUMN_BLOCK];
       if (r >= c->depth) {
         for (int i = 0; i < COLUMN_BLOCK; i++) q[d][i] = 0;
         continue;
       }
       if (n != COLUMN_BLOCK) {
+        for (int64_t i = n; i < COLUMN_BLOCK; i++) part[i] = 0.0f;
         __builtin_memcpy(part, from, n * 4);
         from = part;
       }
       quantize32(from, inverse, &noise, r, c0, q[d]);
       quantize32(from + 32, inverse + 32, &noise, r, c0 + 32, q[d] + 32);
       for (int64_t i = n; i < COLUMN_BLOCK; i++) q[d][i] = 0;
+#if UNSIGNED_A
       for (int i = 0; i < COLUMN_BLOCK; i++) sum[i] += q[d][i];
+#endif
     }
     for (int i = 0; i < COLUMN_BLOCK; i++)
 #if DEPTH == 4
