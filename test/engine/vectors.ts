@@ -7,7 +7,7 @@ import { toHex, utf8 } from '../../base/bytes.ts';
 import type { Executor } from '../../engine/executor.ts';
 import { OPS, OP_NAMES, type Op } from '../../engine/instruction.ts';
 import { type DType, ProgramBuilder } from '../../engine/program.ts';
-import { type Case, type Data, caseOf, runCase } from './cases.ts';
+import { type Case, type Data, caseOf, chosenCase, runCase } from './cases.ts';
 
 type VectorInput = Readonly<{ name: string; dtype: DType; shape: readonly number[]; data: string }>;
 type VectorOutput = Readonly<{ name: string; shape: readonly number[]; sha256: string; data: string }>;
@@ -24,33 +24,41 @@ const MOST_ELEMENTS = 700;
 const hex = (bytes: Uint8Array): string => toHex(bytes).slice(2);
 const bytesOf = (view: Float32Array | Int32Array) => new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 
-/** The vectors of an instruction: the first few random cases that are small and run to the end. */
+/** The vectors of an instruction: the first few random cases that are small and run to the end, and the chosen one. */
 export function makeVectors(scalar: Executor, op: Op): VectorFile {
   const cases: Vector[] = [];
   for (let i = 0; cases.length < VECTORS_PER_OP; i++) {
     const one = caseOf(op, `vector ${i}`);
     const elements = Object.values(one.data).reduce((sum, view) => sum + view.length, 0);
     if (elements > (op === 'gradNorm' ? 9000 : MOST_ELEMENTS)) continue;
-    const { outcome, outputs } = runCase(scalar, one);
-    if (!outcome.ok) continue;
-    const { tensors, instructions } = one.program;
-    const { inputs, outputs: written, attrs } = present(instructions[0], 'instruction');
-    const tensor = (id: number) => present(tensors[id], 'tensor');
-    cases.push({
-      attributes: attrs,
-      inputs: inputs.map(tensor).map(({ name, dtype, shape }) => ({
-        name,
-        dtype,
-        shape,
-        data: hex(bytesOf(present(one.data[name], name))),
-      })),
-      outputs: written.map(tensor).map(({ name, shape }) => {
-        const bytes = present(outputs[name], name);
-        return { name, shape, sha256: hex(sha256(bytes)), data: hex(bytes) };
-      }),
-    });
+    const vector = vectorOf(scalar, one);
+    if (vector !== null) cases.push(vector);
   }
+  const chosen = chosenCase(op);
+  if (chosen !== null) cases.push(present(vectorOf(scalar, chosen), 'the chosen case runs'));
   return { instruction: op, kernelSpec: 1, cases };
+}
+
+/** A case with the outputs it has; null when it is refused. */
+function vectorOf(scalar: Executor, one: Case): Vector | null {
+  const { outcome, outputs } = runCase(scalar, one);
+  if (!outcome.ok) return null;
+  const { tensors, instructions } = one.program;
+  const { inputs, outputs: written, attrs } = present(instructions[0], 'instruction');
+  const tensor = (id: number) => present(tensors[id], 'tensor');
+  return {
+    attributes: attrs,
+    inputs: inputs.map(tensor).map(({ name, dtype, shape }) => ({
+      name,
+      dtype,
+      shape,
+      data: hex(bytesOf(present(one.data[name], name))),
+    })),
+    outputs: written.map(tensor).map(({ name, shape }) => {
+      const bytes = present(outputs[name], name);
+      return { name, shape, sha256: hex(sha256(bytes)), data: hex(bytes) };
+    }),
+  };
 }
 
 /**
