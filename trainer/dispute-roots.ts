@@ -17,7 +17,7 @@ import {
   recordHashes,
 } from './dispute-layout.ts';
 import { lossBitsOf } from './leaf.ts';
-import { MAX_CAPACITY, MAX_SCHEDULE_RATES } from './limits.ts';
+import { MAX_CAPACITY, MAX_DISPUTE_ENTRIES, MAX_SCHEDULE_RATES } from './limits.ts';
 import { type BatchShape, type ModelConfig, headWidth, updateShape } from './model.ts';
 import type { TrainingRules } from './rules.ts';
 import { type Optimizer, type Schedule, biasTable, hyperParameters, learningRate } from './schedule.ts';
@@ -70,6 +70,12 @@ export function disputeTables(model: ModelConfig, rules: TableRules): DisputeTab
       return { records: toHex(records), recordCount, entries, siblings: siblings.map((hash) => toHex(hash)) };
     },
   };
+}
+
+/** Length of a step's dispute list, the same at every capacity. */
+function entriesOf(model: ModelConfig, rules: TableRules): number {
+  const program = buildTrainProgram(model, disputeShape(rules, 1));
+  return disputeLayout(program, stepConstants(model, rules, 1), rules.updates).entries.length;
 }
 
 /** Learning rates before the rate stays the same: one for each update of rise and decay, and the last. */
@@ -133,7 +139,7 @@ export type DisputeDefinition = Readonly<{
   training: Readonly<{ root: Hex; sequences: number }>;
 }>;
 
-/** The genesis parameters of Challenges. Fault 'challenges' when the schedule or the model is beyond a limit. */
+/** The genesis parameters of Challenges. Fault 'challenges' when schedule, model or updates are beyond a limit. */
 export function challengeParameters(
   { model, rules, training }: DisputeDefinition,
   chosen: Readonly<
@@ -148,6 +154,11 @@ export function challengeParameters(
   if (biases.length === MAX_SCHEDULE_RATES)
     return fault('challenges', `bias corrections that change for more than ${MAX_SCHEDULE_RATES} steps`);
   const bytes = parameterBytes(model);
+  const entries = entriesOf(model, rules);
+  if (entries > MAX_DISPUTE_ENTRIES) {
+    const why = `${rules.updates} updates of this model are ${entries} tensors that an answer has a root for, more than ${MAX_DISPUTE_ENTRIES}`;
+    return fault('challenges', `${why}: fewer updates a step`, { entries });
+  }
   if (3 * bytes >= 2 ** 32) return fault('challenges', `state of ${3 * bytes} bytes, not below 2^32`);
   return success({
     ...chosen,

@@ -21,6 +21,8 @@ export const MAX_STEPS = 1_024;
 export const MAX_BATCH = 1_024;
 /** Optimizer updates of one step: a challenge answers with a root for every tensor of all of them. */
 export const MAX_UPDATES = 16;
+/** Roots of one answer to a challenge: with its openings they stay below the 128 KiB of a transaction, and 8 million gas. */
+export const MAX_DISPUTE_ENTRIES = 3_900;
 /** Trainers of one round: the chain freezes at most this many. */
 export const MAX_SLOTS = 64;
 /** Capacity of one trainer. */

@@ -9,10 +9,11 @@ import type { Op } from '../../engine/instruction.ts';
 import type { Value } from '../../engine/scalar-ops.ts';
 import { answerStep } from '../../trainer/dispute-answer.ts';
 import { findDifference } from '../../trainer/dispute-find.ts';
-import { disputeShape } from '../../trainer/dispute-roots.ts';
+import { challengeParameters, disputeShape } from '../../trainer/dispute-roots.ts';
 import { disputedStep } from '../../trainer/dispute-step.ts';
+import { preset } from '../../trainer/presets.ts';
 import { buildTrainProgram } from '../../trainer/train-program.ts';
-import { type Cheat, MODEL, UPDATING, tables } from '../trainer/dispute-fixture.ts';
+import { type Cheat, DATASET, MODEL, UPDATING, tables } from '../trainer/dispute-fixture.ts';
 import { BOND, CHALLENGER, eventOf, openGame, playGame } from './challenge-game.ts';
 
 const BLOCKS = { answerBlocks: 4, proveBlocks: 4, windowBlocks: 60 };
@@ -68,7 +69,10 @@ for (const [name, what, cheat] of cases) {
     const game = await openGame(cheat, BLOCKS, undefined, UPDATING);
     const played = await playGame(game, cheat.step);
     const most = Math.max(...played.moves.map(({ gas }) => gas));
-    t.log(`${played.describe}: ${played.moves.length} moves, most gas ${most}`);
+    const answer = played.moves.find(({ move }) => move === 'answer');
+    t.log(
+      `${played.describe}: ${played.moves.length} moves, most gas ${most}, answer ${answer?.gas}, ${answer?.bytes} bytes`,
+    );
     t.regex(played.describe, what);
     t.like(played.closed, { kind: 'closed', state: 'upheld' });
     t.like(await readTrainer(game.world.view, game.trainer), { status: 'slashed', stakeWei: 0n });
@@ -76,6 +80,15 @@ for (const [name, what, cheat] of cases) {
     await game.executor.close();
   });
 }
+
+test('updates whose answer no transaction could carry are refused when a network is founded', (t) => {
+  const model = preset('3.4m', 1024);
+  const rules = { ...UPDATING, batch: 12, sequenceLength: 128 };
+  const founded = (updates: number) =>
+    challengeParameters({ model, rules: { ...rules, updates }, training: DATASET.manifest.train });
+  t.like(founded(12), { ok: false, code: 'challenges' });
+  t.regex((founded(12) as { message: string }).message, /^12 updates .* 6995 tensors .* more than 3900: fewer updates/);
+});
 
 test('an honest trace of such steps shows no difference', async (t) => {
   const { world, trainer, trace, task, executor, round } = await openGame(null, BLOCKS, undefined, UPDATING);
