@@ -1,7 +1,7 @@
 // Measures what int8 costs in learning: the engine as it is against the same engine with f32 products, same weights, data
 // and steps, held-out loss on real text. `npm run bench -- ablation [preset ...] [arms=i8,bf16x,f32] [steps=N] [seeds=N] [batch=N]
-// [points=N] [curve=FILE] [keep=FOLDER]`; the file gets a line for each of the points of every curve as it is measured, and
-// a run that was ended goes on from its last point where it finds its state in the folder.
+// [points=N] [curve=FILE] [plot=SVG] [keep=FOLDER]`; the file gets a line for each of the points of every curve as it is
+// measured, all its curves are drawn, and a run that was ended goes on from its last point where its state is in the folder.
 
 import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,6 +21,7 @@ import { PRESET_NAMES, type PresetName, preset } from '../trainer/presets.ts';
 import { DEFAULT_OPTIMIZER, type Schedule, hyperParameters, roundingSeed } from '../trainer/schedule.ts';
 import { createStepRunner, startFromBase } from '../trainer/step-runner.ts';
 import { DEFAULT_VOCAB, trainTokenizer } from '../trainer/tokenizer-training.ts';
+import { linePlot } from './line-plot.ts';
 
 const HELD_OUT_SEQUENCES = 128;
 const PEAK_NANO = 2_000_000;
@@ -111,6 +112,19 @@ async function train(executor: Executor, name: PresetName, data: Dataset, seed: 
 const number = (args: readonly string[], key: string, otherwise: number): number =>
   Number(args.find((arg) => arg.startsWith(`${key}=`))?.slice(key.length + 1) ?? otherwise);
 
+/** Draws the held-out losses of a file that `curve` wrote. */
+function drawCurves(from: string, to: string): void {
+  const lines = new Map<string, { x: number; y: number }[]>();
+  for (const line of readFileSync(from, 'utf8').split('\n')) {
+    const [, name, step, loss] = line.match(/^(.* seed .*) step (\d+) train .* held-out (.*)$/) ?? [];
+    if (name === undefined) continue;
+    lines.set(name, [...(lines.get(name) ?? []), { x: Number(step), y: Number(loss) }]);
+  }
+  const drawn = [...lines].map(([name, points]) => ({ name, points }));
+  const most = Math.max(...drawn.flatMap(({ points }) => points.map(({ y }) => y)));
+  writeFileSync(to, linePlot('held-out loss, nats a token', 'steps of 1,024 tokens', drawn, most));
+}
+
 const rounded = (x: number): number => Math.round(1e5 * x) / 1e5;
 
 /** bf16x takes part when asked for: what is decided by it is only whether `i8` is harmless. */
@@ -178,5 +192,7 @@ export async function main(args: readonly string[] = []): Promise<void> {
     results[name] = { mean, each: differences, bf16xMinusF32: minusF32('bf16x'), last };
   }
   await engines.close();
+  const plot = args.find((arg) => arg.startsWith('plot='))?.slice(5);
+  if (plot !== undefined && curve !== undefined) drawCurves(curve, plot);
   console.log(JSON.stringify({ steps, tokensPerStep: plan.batch * 128, i8MinusF32: results }));
 }
