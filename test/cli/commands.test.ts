@@ -146,6 +146,9 @@ test('create-network refuses numbers out of range and a folder that holds a netw
     pol('create-network', '--corpus', 'the-internet'),
     pol('create-network', '--outer-step', '0.3'),
     pol('create-network', '--outer-step', '65'),
+    pol('create-network', '--updates', '3'),
+    pol('create-network', '--updates', '17', '--batch-size', '34'),
+    pol('create-network', '--updates', '2', '--micro-batch', '8'),
   ]);
   const expected = [
     /authorities: must be a whole number from 1 to 100/,
@@ -155,6 +158,9 @@ test('create-network refuses numbers out of range and a folder that holds a netw
     /corpus/,
     /outer_step: must be a multiple of 1\/16 above 0, up to 64, not 0\.3/,
     /outer_step: .* not 65/,
+    /updates: must divide batch_size 8, not 3/,
+    /updates: must be a whole number from 1 to 16, not 17/,
+    /micro_batch: must divide the 4 sequences of an update, not 8/,
   ];
   outcomes.forEach(({ code, error }, i) => {
     t.not(code, 0);
