@@ -95,12 +95,32 @@ export function u64be(value: number | bigint): Uint8Array {
   return out;
 }
 
-export function u256be(value: bigint): Uint8Array {
-  check(value >= 0n && value < 1n << 256n, 'u256be: out of range');
-  return fromHex(`0x${value.toString(16).padStart(64, '0')}`);
+const WORD = 32;
+const LIMB = 64n;
+const LIMB_BYTES = 8;
+
+/** Writes a word below 2^256 big-endian from byte 0 of a view on. What is above is cut off. */
+export function putU256be(view: DataView, word: bigint): void {
+  let left = word;
+  for (let at = WORD - LIMB_BYTES; at >= 0; at -= LIMB_BYTES) {
+    view.setBigUint64(at, left); // its lowest 64 bits
+    left >>= LIMB;
+  }
 }
 
-/** Big-endian unsigned integer of any length; the empty string is 0. */
+export function u256be(value: bigint): Uint8Array {
+  check(value >= 0n && value < 1n << 256n, 'u256be: out of range');
+  const bytes = new Uint8Array(WORD);
+  putU256be(new DataView(bytes.buffer), value);
+  return bytes;
+}
+
+/** Big-endian unsigned integer of any length; the empty string is 0. Words of 32 bytes go without text. */
 export function toBigInt(bytes: Uint8Array): bigint {
-  return bytes.length === 0 ? 0n : BigInt(toHex(bytes));
+  if (bytes.length === 0) return 0n;
+  if (bytes.length !== WORD) return BigInt(toHex(bytes));
+  const view = new DataView(bytes.buffer, bytes.byteOffset, WORD);
+  let word = view.getBigUint64(0);
+  for (let at = LIMB_BYTES; at < WORD; at += LIMB_BYTES) word = (word << LIMB) | view.getBigUint64(at);
+  return word;
 }

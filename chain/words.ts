@@ -2,7 +2,7 @@
 // a token transfer's time; what they do and cost is the same.
 
 import type { EVM } from '@ethereumjs/evm';
-import { toHex } from '../base/bytes.ts';
+import { putU256be, toBigInt, u256be } from '../base/bytes.ts';
 import { check } from '../base/check.ts';
 
 type State = Readonly<{
@@ -16,34 +16,6 @@ type State = Readonly<{
 type Entry = Readonly<{ opcodeInfo: Readonly<{ code: number }>; opHandler: (...args: never[]) => unknown }>;
 
 const WORD = 32;
-const LIMB = 64n;
-const LIMB_BYTES = 8;
-
-/** Writes a word below 2^256 big-endian. */
-function writeWord(view: DataView, word: bigint): void {
-  let left = word;
-  for (let at = WORD - LIMB_BYTES; at >= 0; at -= LIMB_BYTES) {
-    view.setBigUint64(at, left); // its lowest 64 bits
-    left >>= LIMB;
-  }
-}
-
-/** A word from up to 32 big-endian bytes. */
-export function wordOf(bytes: Uint8Array): bigint {
-  if (bytes.length === 0) return 0n;
-  if (bytes.length !== WORD) return BigInt(toHex(bytes));
-  const view = new DataView(bytes.buffer, bytes.byteOffset, WORD);
-  let word = view.getBigUint64(0);
-  for (let at = LIMB_BYTES; at < WORD; at += LIMB_BYTES) word = (word << LIMB) | view.getBigUint64(at);
-  return word;
-}
-
-/** 32 big-endian bytes of a word below 2^256. */
-export function wordBytes(word: bigint): Uint8Array {
-  const bytes = new Uint8Array(WORD);
-  writeWord(new DataView(bytes.buffer), word);
-  return bytes;
-}
 
 /** Copied by memory before anything else runs. */
 const scratch = new Uint8Array(WORD);
@@ -54,15 +26,15 @@ const MSTORE = 0x52;
 const SLOAD = 0x54;
 const HANDLERS: Readonly<Record<number, (state: State) => unknown>> = {
   [MLOAD]({ stack, memory }) {
-    stack.push(wordOf(memory.read(Number(stack.pop()), WORD, true)));
+    stack.push(toBigInt(memory.read(Number(stack.pop()), WORD, true)));
   },
   [MSTORE]({ stack, memory }) {
     const offset = stack.pop();
-    writeWord(scratchView, stack.pop());
+    putU256be(scratchView, stack.pop());
     memory.write(Number(offset), WORD, scratch);
   },
   async [SLOAD]({ stack, interpreter }) {
-    stack.push(wordOf(await interpreter.storageLoad(wordBytes(stack.pop()))));
+    stack.push(toBigInt(await interpreter.storageLoad(u256be(stack.pop()))));
   },
 };
 
