@@ -159,14 +159,20 @@ export function roundedBytes(rows: number, depth: number): number {
   return 4 * roundUp(rows, 64) * depth;
 }
 
+/** Floats from row to row of what attention copies: an odd number of cache lines (kernels/attention.c). */
+function oddLines(floats: number): number {
+  const lines = Math.ceil(floats / 16);
+  return 16 * (lines % 2 === 1 ? lines : lines + 1);
+}
+
 /** Groups of heads that attention handles at once, each with its own buffers. */
 function attentionSlots(groups: number): number {
   return Math.min(MAX_THREADS, groups);
 }
 
 function scratchBytes({ op, inputs, attrs }: Instruction, dims: Dims, parts: ProgramParts): number {
-  const { T = 0, D = 0, K = 0, N = 0, Q = 0, C = 0, P = 0, R = 0 } = dims;
-  const { batch = 0, seq = 0, kvHeads = 0 } = attrs;
+  const { T = 0, D = 0, K = 0, N = 0, C = 0, P = 0, R = 0 } = dims;
+  const { batch = 0, seq = 0, heads = 0, kvHeads = 0 } = attrs;
   switch (op) {
     case 'rmsNormGradGain':
       return roundUp(4 * Math.ceil(T / GAIN_ROWS) * D, ALIGNMENT);
@@ -184,9 +190,11 @@ function scratchBytes({ op, inputs, attrs }: Instruction, dims: Dims, parts: Pro
       return roundedBytes(K, T) + roundedBytes(N, T);
     case 'attention':
     case 'attentionGrad': {
-      const padded = roundUp(seq, 16);
-      const operands = 4 * (2 * batch * padded * Q + 4 * batch * padded * C);
-      return operands + attentionSlots(batch * kvHeads) * 2 * 4 * ATTENTION_ROWS * padded + 8 * ALIGNMENT;
+      const tasks = batch * kvHeads;
+      const width = C / kvHeads;
+      // On a GPU scratch holds a number for each query head instead.
+      const operands = 4 * (tasks * (3 * seq * oddLines(width) + 2 * width * oddLines(seq)) + batch * seq * heads);
+      return operands + attentionSlots(tasks) * 2 * 4 * ATTENTION_ROWS * oddLines(seq) + 8 * ALIGNMENT;
     }
     case 'attentionDecode':
       return attentionSlots(R * kvHeads) * DECODE_HEADS * 4 * roundUp(P, 16);

@@ -76,11 +76,11 @@ static int32_t round_row(In x, Out to, int64_t n) {
   return most;
 }
 
-// Rounds rows of `width` values, `stride` apart, into the same place of `to`.
-static int32_t round_rows(In x, Out to, int64_t rows, int64_t width, int64_t stride) {
+// Rounds rows of `width` values, `stride` apart, to rows `lead` apart.
+static int32_t round_rows(In x, Out to, int64_t rows, int64_t width, int64_t stride, int64_t lead) {
   int32_t most = 0;
   for (int64_t r = 0; r < rows; r++) {
-    int32_t seen = round_row(x + r * stride, to + r * stride, width);
+    int32_t seen = round_row(x + r * stride, to + r * lead, width);
     most = seen > most ? seen : most;
   }
   return most;
@@ -107,8 +107,14 @@ static void soften(float *s, int64_t n, float scale, float *max, float *reciproc
 
 INLINE float score_scale(int64_t width) { return 1.0f / __builtin_sqrtf((float)width); }
 
+// Floats from row to row of an own copy of rows of n: an odd number of cache lines, for rows a power of two apart share few
+// places of the near cache. Scratch is planned in memory-plan.ts.
+INLINE int64_t odd_lines(int64_t n) { return ((n + 15) / 16 | 1) * 16; }
+
+// A task is a key head of a sequence with its query heads. Its copies: `copy` floats each, rows `lead` apart; transposed,
+// `turned` floats, rows `padded` apart.
 typedef struct {
-  int64_t batch, seq, heads, kv, width, group, padded, q_stride, c_stride;
+  int64_t batch, seq, heads, kv, width, group, padded, lead, copy, turned, q_stride, c_stride;
   float scale;
 } Shape;
 
@@ -120,7 +126,10 @@ static Shape shape_of(const int32_t *w) {
   s.kv = w[3];
   s.width = w[4];
   s.group = s.heads / s.kv;
-  s.padded = (s.seq + 15) / 16 * 16;
+  s.padded = odd_lines(s.seq);
+  s.lead = odd_lines(s.width);
+  s.copy = s.seq * s.lead;
+  s.turned = s.width * s.padded;
   s.q_stride = s.heads * s.width;
   s.c_stride = s.kv * s.width;
   s.scale = score_scale(s.width);
@@ -135,30 +144,29 @@ static void k_attention(Context *ctx, const int32_t *w) {
   const float *q = at(ctx, w[0]), *k = at(ctx, w[1]), *v = at(ctx, w[2]);
   float *out = at(ctx, w[3]), *stats = at(ctx, w[4]);
   Shape s = shape_of(w + 5);
-  int64_t T = s.batch * s.seq, tasks = s.batch * s.kv, lo, hi;
-  float *qb = at(ctx, w[10]), *kb = qb + T * s.q_stride, *vb = kb + T * s.c_stride;
-  float *kt = vb + T * s.c_stride, *buffers = kt + s.batch * s.padded * s.c_stride;
+  int64_t tasks = s.batch * s.kv, lo, hi;
+  float *copies = at(ctx, w[10]), *kt = copies + 3 * tasks * s.copy, *buffers = kt + tasks * s.turned;
   share(ctx, tasks, 1, &lo, &hi);
   float *p = buffers + slot_of(ctx, tasks, lo) * 2 * ROWS * s.padded;
   for (int64_t task = lo; task < hi; task++) {
     int64_t t0 = task / s.kv * s.seq, g = task % s.kv, c0 = t0 * s.c_stride + g * s.width;
-    float *kt_own = kt + task * s.width * s.padded;
-    check_bf16(ctx, round_rows(k + c0, kb + c0, s.seq, s.width, s.c_stride));
-    check_bf16(ctx, round_rows(v + c0, vb + c0, s.seq, s.width, s.c_stride));
-    transpose(kb + c0, kt_own, s.seq, s.width, s.c_stride, s.padded);
+    float *qb = copies + 3 * task * s.copy, *kb = qb + s.copy, *vb = kb + s.copy, *kt_own = kt + task * s.turned;
+    check_bf16(ctx, round_rows(k + c0, kb, s.seq, s.width, s.c_stride, s.lead));
+    check_bf16(ctx, round_rows(v + c0, vb, s.seq, s.width, s.c_stride, s.lead));
+    transpose(kb, kt_own, s.seq, s.width, s.lead, s.padded);
     for (int64_t h = g * s.group; h < (g + 1) * s.group; h++) {
       int64_t q0 = t0 * s.q_stride + h * s.width;
-      check_bf16(ctx, round_rows(q + q0, qb + q0, s.seq, s.width, s.q_stride));
+      check_bf16(ctx, round_rows(q + q0, qb, s.seq, s.width, s.q_stride, s.lead));
       for (int64_t i0 = 0; i0 < s.seq; i0 += ROWS) {
         int64_t rows = s.seq - i0 < ROWS ? s.seq - i0 : ROWS, keys = i0 + rows, wide = (keys + 15) / 16 * 16;
-        multiply(qb + q0 + i0 * s.q_stride, s.q_stride, 1, kt_own, s.padded, p, s.padded, rows, wide, s.width, 0);
+        multiply(qb + i0 * s.lead, s.lead, 1, kt_own, s.padded, p, s.padded, rows, wide, s.width, 0);
         for (int64_t r = 0; r < rows; r++) {
           float *row = p + r * s.padded, *stat = stats + (t0 + i0 + r) * 2 * s.heads + 2 * h;
           soften(row, i0 + r + 1, s.scale, stat, stat + 1);
           for (int64_t j = i0 + r + 1; j < keys; j++) row[j] = 0.0f;
         }
         float *to = out + q0 + i0 * s.q_stride;
-        multiply(p, s.padded, 1, vb + c0, s.c_stride, to, s.q_stride, rows, s.width, keys, 0);
+        multiply(p, s.padded, 1, vb, s.lead, to, s.q_stride, rows, s.width, keys, 0);
         for (int64_t r = 0; r < rows; r++) {
           float reciprocal = stats[(t0 + i0 + r) * 2 * s.heads + 2 * h + 1];
           for (int64_t d = 0; d < s.width; d++) to[r * s.q_stride + d] = to[r * s.q_stride + d] * reciprocal;
@@ -196,36 +204,36 @@ static void k_attention_grad(Context *ctx, const int32_t *w) {
   const float *out = at(ctx, w[4]), *stats = at(ctx, w[5]);
   float *dq = at(ctx, w[6]), *dk = at(ctx, w[7]), *dv = at(ctx, w[8]);
   Shape s = shape_of(w + 9);
-  int64_t T = s.batch * s.seq, tasks = s.batch * s.kv, lo, hi;
-  float *qb = at(ctx, w[14]), *db = qb + T * s.q_stride, *kb = db + T * s.q_stride;
-  float *kt = kb + T * s.c_stride, *vt = kt + s.batch * s.padded * s.c_stride;
-  float *buffers = vt + s.batch * s.padded * s.c_stride;
+  int64_t tasks = s.batch * s.kv, lo, hi;
+  float *copies = at(ctx, w[14]), *turned = copies + 3 * tasks * s.copy, *buffers = turned + 2 * tasks * s.turned;
   share(ctx, tasks, 1, &lo, &hi);
   float *p = buffers + slot_of(ctx, tasks, lo) * 2 * ROWS * s.padded, *ds = p + ROWS * s.padded;
   for (int64_t task = lo; task < hi; task++) {
     int64_t t0 = task / s.kv * s.seq, g = task % s.kv, c0 = t0 * s.c_stride + g * s.width;
-    float *kt_own = kt + task * s.width * s.padded, *vt_own = vt + task * s.width * s.padded;
-    check_bf16(ctx, round_rows(v + c0, kb + c0, s.seq, s.width, s.c_stride));
-    transpose(kb + c0, vt_own, s.seq, s.width, s.c_stride, s.padded);
-    check_bf16(ctx, round_rows(k + c0, kb + c0, s.seq, s.width, s.c_stride));
-    transpose(kb + c0, kt_own, s.seq, s.width, s.c_stride, s.padded);
+    float *qb = copies + 3 * task * s.copy, *db = qb + s.copy, *kb = db + s.copy;
+    float *kt = turned + 2 * task * s.turned, *vt = kt + s.turned;
+    check_bf16(ctx, round_rows(v + c0, kb, s.seq, s.width, s.c_stride, s.lead));
+    transpose(kb, vt, s.seq, s.width, s.lead, s.padded);
+    check_bf16(ctx, round_rows(k + c0, kb, s.seq, s.width, s.c_stride, s.lead));
+    transpose(kb, kt, s.seq, s.width, s.lead, s.padded);
     for (int64_t t = 0; t < s.seq; t++) {
       __builtin_memset(dk + c0 + t * s.c_stride, 0, s.width * 4);
       __builtin_memset(dv + c0 + t * s.c_stride, 0, s.width * 4);
     }
     for (int64_t h = g * s.group; h < (g + 1) * s.group; h++) {
       int64_t q0 = t0 * s.q_stride + h * s.width;
-      check_bf16(ctx, round_rows(q + q0, qb + q0, s.seq, s.width, s.q_stride));
-      check_bf16(ctx, round_rows(d_out + q0, db + q0, s.seq, s.width, s.q_stride));
+      check_bf16(ctx, round_rows(q + q0, qb, s.seq, s.width, s.q_stride, s.lead));
+      check_bf16(ctx, round_rows(d_out + q0, db, s.seq, s.width, s.q_stride, s.lead));
       for (int64_t i0 = 0; i0 < s.seq; i0 += ROWS) {
         int64_t rows = s.seq - i0 < ROWS ? s.seq - i0 : ROWS, keys = i0 + rows, wide = (keys + 15) / 16 * 16;
         int64_t qi = q0 + i0 * s.q_stride;
-        multiply(qb + qi, s.q_stride, 1, kt_own, s.padded, p, s.padded, rows, wide, s.width, 0);
-        multiply(db + qi, s.q_stride, 1, vt_own, s.padded, ds, s.padded, rows, wide, s.width, 0);
+        const float *q_rows = qb + i0 * s.lead, *d_rows = db + i0 * s.lead;
+        multiply(q_rows, s.lead, 1, kt, s.padded, p, s.padded, rows, wide, s.width, 0);
+        multiply(d_rows, s.lead, 1, vt, s.padded, ds, s.padded, rows, wide, s.width, 0);
         check_bf16(ctx, score_gradients(s, rows, i0, p, ds, out + qi, d_out + qi, stats + (t0 + i0) * 2 * s.heads + 2 * h));
-        multiply(ds, s.padded, 1, kb + c0, s.c_stride, dq + qi, s.q_stride, rows, s.width, keys, 0);
-        multiply(p, 1, s.padded, db + qi, s.q_stride, dv + c0, s.c_stride, keys, s.width, rows, 1);
-        multiply(ds, 1, s.padded, qb + qi, s.q_stride, dk + c0, s.c_stride, keys, s.width, rows, 1);
+        multiply(ds, s.padded, 1, kb, s.lead, dq + qi, s.q_stride, rows, s.width, keys, 0);
+        multiply(p, 1, s.padded, d_rows, s.lead, dv + c0, s.c_stride, keys, s.width, rows, 1);
+        multiply(ds, 1, s.padded, q_rows, s.lead, dk + c0, s.c_stride, keys, s.width, rows, 1);
         for (int64_t r = 0; r < rows; r++) check_finite(ctx, dq + qi + r * s.q_stride, s.width);
       }
     }
