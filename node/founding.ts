@@ -270,7 +270,7 @@ function challengesOf(
   training: TrainingConfig,
   manifest: DatasetManifest,
 ): Result<ChallengeParameters | null> {
-  if (training.microBatch !== undefined || parameters.kernelSpec !== toHex(kernelSpec.hash)) return success(null);
+  if (training.microBatch !== undefined || training.profile !== undefined) return success(null);
   return challengeParameters(
     { model: training.model, rules: rulesOf(parameters, training), training: manifest.train },
     { ...DEFAULT_CHALLENGE_RULES, ...plan.challenges },

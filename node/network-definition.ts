@@ -81,6 +81,11 @@ export function networkDefinition(genesis: Genesis): Result<NetworkDefinition> {
       `genesis dataset.training: its hash ${toHex(configHash)} is not learning.trainingConfigHash`,
     );
   }
+  const { microBatch: divided, profile } = training.value;
+  if (genesis.challenges !== undefined && (divided !== undefined || profile !== undefined)) {
+    const why = 'the referee knows no micro-batches and no profile but i8, so true steps could be proven false';
+    return fault('genesis', `genesis challenges: ${why}`);
+  }
   const carries = training.value.carryMoments ?? false;
   if (genesis.challenges !== undefined && genesis.challenges['carryMoments'] !== carries)
     return fault('genesis', `genesis challenges.carryMoments: dataset.training says ${carries}`);

@@ -237,7 +237,8 @@ INLINE void amax_columns_of(const Columns *c, int64_t c0, int32_t *restrict most
   }
 }
 
-// Quantizes COLUMN_BLOCK columns from c0 with a reciprocal scale each; `sum` gets the sums of the values.
+// Quantizes COLUMN_BLOCK columns from c0 with a reciprocal scale each; `sum` gets the sums of the values
+// where left operands are unsigned, else zeros.
 INLINE void quantize_columns_of(const Columns *c, int64_t c0, const int right, const int width, const int offset, Noise noise, const float *restrict inverse, Packed to, int32_t *restrict sum) {
   const int cell = right && NARROW ? 2 : 4;
   int64_t groups = groups_of(c->depth), n = c->columns - c0 < COLUMN_BLOCK ? c->columns - c0 : COLUMN_BLOCK;

@@ -7,7 +7,7 @@ import test from 'ava';
 import { unwrap } from '../../base/fault.ts';
 import type { Genesis } from '../../chain/api.ts';
 import { parseGenesis } from '../../chain/genesis.ts';
-import { foundNetwork } from '../../node/founding.ts';
+import { type FoundingPlan, foundNetwork } from '../../node/founding.ts';
 import { networkDefinition } from '../../node/network-definition.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'network-definition-'));
@@ -25,11 +25,11 @@ function changed(genesis: Genesis, { learning, training, challenges }: Partial<C
   };
 }
 
-test('updates of a step divide its batch, and challenges say the same of updates and moments', async (t) => {
+async function found(name: string, plan: Partial<FoundingPlan>): Promise<Genesis> {
   const network = unwrap(
     await foundNetwork(
       {
-        directory,
+        directory: join(directory, name),
         authorities: 1,
         regularNodes: 1,
         chainId: 77,
@@ -39,7 +39,6 @@ test('updates of a step divide its batch, and challenges say the same of updates
         modelWidths: 'dim=16,layers=1,heads=2,kvHeads=1,ffn=20,context=16',
         sequenceLength: 16,
         batchSize: 4,
-        updates: 2,
         stepsPerRound: 2,
         learningRate: 0.003,
         port: 8000,
@@ -50,11 +49,29 @@ test('updates of a step divide its batch, and challenges say the same of updates
         nodeFunds: 1n,
         funded: [],
         parameters: {},
+        ...plan,
       },
       () => undefined,
     ),
   );
-  const genesis = unwrap(parseGenesis(readFileSync(network.genesisFile, 'utf8')));
+  return unwrap(parseGenesis(readFileSync(network.genesisFile, 'utf8')));
+}
+
+test('networks whose steps the referee does not know have no challenges, and a genesis that has them is refused', async (t) => {
+  const profile = await found('profile', { profile: 'bf16x' });
+  const divided = await found('divided', { microBatch: 2 });
+  const { challenges } = await found('plain', {});
+  t.truthy(challenges);
+  for (const genesis of [profile, divided]) {
+    t.is(genesis.challenges, undefined);
+    t.true(networkDefinition(genesis).ok);
+    const both = networkDefinition({ ...genesis, ...(challenges === undefined ? {} : { challenges }) });
+    t.regex(both.ok ? 'taken' : both.message, /^genesis challenges: the referee knows no micro-batches and no profile/);
+  }
+});
+
+test('updates of a step divide its batch, and challenges say the same of updates and moments', async (t) => {
+  const genesis = await found('updates', { updates: 2 });
   const { rules } = unwrap(networkDefinition(genesis));
   t.like(rules, { updates: 2, batch: 4, steps: 2 });
   const refusal = (changes: Partial<Changes>): string => {
