@@ -15,8 +15,10 @@ export type MemoryPlan = Readonly<{
 }>;
 
 export const ALIGNMENT = 64;
-/** Query rows that attention handles at once; part of the scratch layout, not of the arithmetic. */
+/** Keys of a block of attention and queries handled at once, forward and in the gradient: scratch layout, not arithmetic. */
+const ATTENTION_KEYS = 64;
 const ATTENTION_ROWS = 16;
+const ATTENTION_BLOCK_ROWS = 32;
 /** Query heads of one key head that decoding handles at once; likewise. */
 const DECODE_HEADS = 8;
 /** Elements of one partial sum of gradNorm (kernel-spec.md, reductions). */
@@ -191,10 +193,15 @@ function scratchBytes({ op, inputs, attrs }: Instruction, dims: Dims, parts: Pro
     case 'attention':
     case 'attentionGrad': {
       const tasks = batch * kvHeads;
-      const width = C / kvHeads;
+      const lead = oddLines(C / kvHeads);
+      const copy = seq * lead;
+      const turned = (C / kvHeads) * roundUp(seq, ATTENTION_KEYS);
+      const forward = 3 * copy + turned + ATTENTION_ROWS * oddLines(seq);
+      const blocks = 2 * ATTENTION_BLOCK_ROWS * ATTENTION_KEYS + 2 * ATTENTION_KEYS * lead;
+      const backward = 4 * copy + 2 * turned + blocks + oddLines(seq);
       // On a GPU scratch holds a number for each query head instead.
-      const operands = 4 * (tasks * (3 * seq * oddLines(width) + 2 * width * oddLines(seq)) + batch * seq * heads);
-      return operands + attentionSlots(tasks) * 2 * 4 * ATTENTION_ROWS * oddLines(seq) + 8 * ALIGNMENT;
+      const onGpu = 4 * batch * seq * heads;
+      return Math.max(onGpu, 4 * attentionSlots(tasks) * (op === 'attention' ? forward : backward));
     }
     case 'attentionDecode':
       return attentionSlots(R * kvHeads) * DECODE_HEADS * 4 * roundUp(P, 16);

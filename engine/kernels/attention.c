@@ -1,18 +1,12 @@
 // Owns causal grouped-query attention: whole sequences, their gradients, and single positions against a cache.
 // All products are of bf16 values and exact, so fusing them into the sum changes nothing [A1]. Threads split heads.
 
+// Keys of a block, and queries that are taken at once: forward, and in the gradient. Scratch is planned in memory-plan.ts.
+#define BLOCK_KEYS 64
 #define ROWS 16
-
-// Lanes of the target's own vector registers; results do not depend on it.
-#if defined(VNNI512)
-#define LANES 16
-#elif defined(__AVX2__)
-#define LANES 8
-#else
-#define LANES 4
-#endif
-typedef float vec __attribute__((vector_size(LANES * 4)));
-typedef float vec_mem __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+#define BLOCK_ROWS 32
+// Depth of a pass of a product.
+#define DEPTH_BLOCK 128
 
 INLINE vec fused(vec a, float b, vec c) {
 #if defined(VNNI512)
@@ -24,51 +18,73 @@ INLINE vec fused(vec a, float b, vec c) {
 #endif
 }
 
-// rows x VECS tile of c[m][n] (+)= sum over k ascending of a[m][k] * b[k][n].
-#define TILE_BODY(M, VECS) \
-  vec acc[M][VECS]; \
-  for (int m = 0; m < M; m++) \
-    for (int v = 0; v < VECS; v++) acc[m][v] = more ? *(const vec_mem *)(c + m * ldc + v * LANES) : (vec_mem){0}; \
-  for (int64_t k = 0; k < depth; k++) { \
-    vec right[VECS]; \
-    for (int v = 0; v < VECS; v++) right[v] = *(const vec_mem *)(b + k * ldb + v * LANES); \
-    for (int m = 0; m < M; m++) { \
-      float left = a[m * row_step + k * k_step]; \
-      for (int v = 0; v < VECS; v++) acc[m][v] = fused(right[v], left, acc[m][v]); \
-    } \
-  } \
-  for (int m = 0; m < M; m++) \
-    for (int v = 0; v < VECS; v++) *(vec_mem *)(c + m * ldc + v * LANES) = acc[m][v];
-
 typedef const float *restrict In;
 typedef float *restrict Out;
-#define TILE_ARGS In a, int64_t row_step, int64_t k_step, In b, int64_t ldb, Out c, int64_t ldc, int64_t depth, int more
+typedef struct { In a; int64_t row_step, k_step; In b; int64_t ldb; Out c; int64_t ldc, rows, n, depth; } Product;
 
-static void tile_4x2(TILE_ARGS) { TILE_BODY(4, 2) }
-static void tile_4x1(TILE_ARGS) { TILE_BODY(4, 1) }
-static void tile_1x2(TILE_ARGS) { TILE_BODY(1, 2) }
-static void tile_1x1(TILE_ARGS) { TILE_BODY(1, 1) }
+// Tile of `high` rows from m and `vecs` vectors of columns from j of c (+)= sum over k ascending of a[m][k] * b[k][n].
+INLINE void sum_tile(const Product *p, int64_t m, int64_t j, int64_t from, int64_t to, const int high, const int vecs, int more) {
+  const float *a = p->a + m * p->row_step + from * p->k_step, *b = p->b + from * p->ldb + j;
+  float *c = p->c + m * p->ldc + j;
+  int64_t row_step = p->row_step, k_step = p->k_step, ldb = p->ldb, ldc = p->ldc;
+  vec acc[4][2];
+  for (int i = 0; i < high; i++)
+    for (int v = 0; v < vecs; v++) acc[i][v] = more ? lanes_at(c + i * ldc, v) : (vec){0};
+  for (int64_t k = from; k < to; k++, a += k_step, b += ldb) {
+    vec right[2];
+    for (int v = 0; v < vecs; v++) right[v] = lanes_at(b, v);
+    for (int i = 0; i < high; i++)
+      for (int v = 0; v < vecs; v++) acc[i][v] = fused(right[v], a[i * row_step], acc[i][v]);
+  }
+  for (int i = 0; i < high; i++)
+    for (int v = 0; v < vecs; v++) *(vec_mem *)(c + i * ldc + v * LANES) = acc[i][v];
+}
 
-// c[rows][n] (+)= a * b; n of any length, each output its own ascending sum from c or +0 [A2].
-static void multiply(In a, int64_t row_step, int64_t k_step, In b, int64_t ldb, Out c, int64_t ldc, int64_t rows, int64_t n, int64_t depth, int more) {
-  int64_t m = 0;
-  for (; m < rows; m += rows - m >= 4 ? 4 : 1) {
-    int four = rows - m >= 4;
-    int64_t j = 0;
-    const float *left = a + m * row_step;
-    float *to = c + m * ldc;
-    for (; j + 2 * LANES <= n; j += 2 * LANES)
-      (four ? tile_4x2 : tile_1x2)(left, row_step, k_step, b + j, ldb, to + j, ldc, depth, more);
-    for (; j + LANES <= n; j += LANES)
-      (four ? tile_4x1 : tile_1x1)(left, row_step, k_step, b + j, ldb, to + j, ldc, depth, more);
-    for (; j < n; j++)
-      for (int r = 0; r < (four ? 4 : 1); r++) {
-        float sum = more ? to[r * ldc + j] : 0.0f;
-        for (int64_t k = 0; k < depth; k++) sum = sum + left[r * row_step + k * k_step] * b[k * ldb + j];
-        to[r * ldc + j] = sum;
-      }
+INLINE void sum_one(const Product *p, int64_t m, int64_t j, int64_t from, int64_t to, int more) {
+  float sum = more ? p->c[m * p->ldc + j] : 0.0f;
+  for (int64_t k = from; k < to; k++) sum = sum + p->a[m * p->row_step + k * p->k_step] * p->b[k * p->ldb + j];
+  p->c[m * p->ldc + j] = sum;
+}
+
+// What the causal mask leaves of a product. A query sees the keys up to its own; `ahead` is the first query's position less
+// the first key's. Values of c that no query sees may stay as they are, and terms that are zero are left out.
+enum { QUERIES_BY_KEYS, KEYS_SUMMED, QUERIES_SUMMED };
+
+// Rows from..to-1 of depth, `high` rows from m: 0 when nothing is left.
+INLINE int terms_left(const int kind, int64_t ahead, int64_t m, int64_t j, const int high, int64_t *from, int64_t *to) {
+  if (kind == QUERIES_BY_KEYS && j >= ahead + m + high) return 0;
+  if (kind == KEYS_SUMMED && *to > ahead + m + high) *to = ahead + m + high;
+  if (kind == QUERIES_SUMMED && *from < m - ahead) *from = m - ahead;
+  return *from < *to;
+}
+
+// c[rows][n] (+)= a * b; n of any length, each output its own ascending sum from c or +0 [A2]. Columns outermost: their part
+// of b stays near for all rows.
+INLINE void multiply(const Product *p, const int kind, int64_t ahead, int more) {
+  for (int64_t k0 = 0; k0 < p->depth; k0 += DEPTH_BLOCK, more = 1) {
+    int64_t k1 = p->depth - k0 < DEPTH_BLOCK ? p->depth : k0 + DEPTH_BLOCK, j = 0;
+#define ROWS_OF(high, sum, ...) \
+  for (; m + high <= p->rows; m += high) { \
+    int64_t from = k0, to = k1; \
+    if (terms_left(kind, ahead, m, j, high, &from, &to)) sum(p, m, j, from, to, ##__VA_ARGS__, more); \
+  }
+    for (int64_t m = 0; j + 2 * LANES <= p->n; j += 2 * LANES, m = 0) {
+      ROWS_OF(4, sum_tile, 4, 2)
+      ROWS_OF(1, sum_tile, 1, 2)
+    }
+    for (int64_t m = 0; j + LANES <= p->n; j += LANES, m = 0) {
+      ROWS_OF(4, sum_tile, 4, 1)
+      ROWS_OF(1, sum_tile, 1, 1)
+    }
+    for (int64_t m = 0; j < p->n; j++, m = 0) ROWS_OF(1, sum_one)
+#undef ROWS_OF
   }
 }
+
+// [A2] Scores of queries and keys, and what stands in their place for values.
+NOINLINE void queries_by_keys(Product p, int64_t ahead) { multiply(&p, QUERIES_BY_KEYS, ahead, 0); }
+NOINLINE void sum_keys(Product p, int64_t ahead, int more) { multiply(&p, KEYS_SUMMED, ahead, more); }
+NOINLINE void sum_queries(Product p, int64_t ahead) { multiply(&p, QUERIES_SUMMED, ahead, 1); }
 
 static int32_t round_row(In x, Out to, int64_t n) {
   int32_t most = 0;
@@ -80,39 +96,49 @@ static int32_t round_row(In x, Out to, int64_t n) {
 static int32_t round_rows(In x, Out to, int64_t rows, int64_t width, int64_t stride, int64_t lead) {
   int32_t most = 0;
   for (int64_t r = 0; r < rows; r++) {
+    for (int64_t i = 0; i < width; i += 16) fetch(x + (r + 8) * stride + i);
     int32_t seen = round_row(x + r * stride, to + r * lead, width);
     most = seen > most ? seen : most;
   }
   return most;
 }
 
-// to[width][padded] = transposed rounded rows, zero beyond `rows`.
-static void transpose(In x, Out to, int64_t rows, int64_t width, int64_t stride, int64_t padded) {
-  for (int64_t d = 0; d < width; d++) {
-    for (int64_t r = 0; r < rows; r++) to[d * padded + r] = x[r * stride + d];
-    for (int64_t r = rows; r < padded; r++) to[d * padded + r] = 0.0f;
+// Transposed blocks of BLOCK_KEYS rows: to[block][width][BLOCK_KEYS]. Rows are filled up to a whole group of 16 with zeros.
+static void transpose(In x, Out to, int64_t rows, int64_t width, int64_t lead) {
+  for (int64_t j0 = 0; j0 < rows; j0 += BLOCK_KEYS) {
+    int64_t n = rows - j0 < BLOCK_KEYS ? rows - j0 : BLOCK_KEYS, wide = (n + 15) / 16 * 16;
+    const float *from = x + j0 * lead;
+    for (int64_t d = 0; d < width; d++) {
+      float *line = to + j0 * width + d * BLOCK_KEYS;
+      for (int64_t r = 0; r < n; r++) line[r] = from[r * lead + d];
+      for (int64_t r = n; r < wide; r++) line[r] = 0.0f;
+    }
   }
 }
 
-// [A3] Scores to unnormalised bf16 weights; returns the maximum and the reciprocal of the sum.
+// [A3] Scores to unnormalised bf16 weights; returns the maximum and the reciprocal of the sum. Rows are of whole groups of
+// 16: beyond n, scores of minus infinity and weights of zero change neither.
 static void soften(float *s, int64_t n, float scale, float *max, float *reciprocal) {
+  int64_t wide = (n + 15) / 16 * 16;
   int32_t most = 0;
-  for (int64_t j = 0; j < n; j++) s[j] = s[j] * scale;
-  float m = row_max(s, n);
-  for (int64_t j = 0; j < n; j++) s[j] = exp_fixed(s[j] - m);
+  for (int64_t j = 0; j < wide; j++) s[j] = s[j] * scale;
+  for (int64_t j = n; j < wide; j++) s[j] = -__builtin_inff();
+  float m = row_max(s, wide);
+  for (int64_t j = 0; j < wide; j++) s[j] = exp_fixed(s[j] - m);
+  for (int64_t j = n; j < wide; j++) s[j] = 0.0f;
   *max = m;
-  *reciprocal = 1.0f / sum16(s, n);
-  for (int64_t j = 0; j < n; j++) s[j] = bf16_fixed(s[j], &most);
+  *reciprocal = 1.0f / sum16(s, wide);
+  for (int64_t j = 0; j < wide; j++) s[j] = bf16_fixed(s[j], &most);
 }
 
 INLINE float score_scale(int64_t width) { return 1.0f / __builtin_sqrtf((float)width); }
 
 // Floats from row to row of an own copy of rows of n: an odd number of cache lines, for rows a power of two apart share few
-// places of the near cache. Scratch is planned in memory-plan.ts.
+// places of the near cache.
 INLINE int64_t odd_lines(int64_t n) { return ((n + 15) / 16 | 1) * 16; }
 
-// A task is a key head of a sequence with its query heads. Its copies: `copy` floats each, rows `lead` apart; transposed,
-// `turned` floats, rows `padded` apart.
+// A task is a key head of a sequence with its query heads. A thread's own copies of their rows: `copy` floats each, rows
+// `lead` apart; transposed, `turned` floats; a row of scores, `padded` floats.
 typedef struct {
   int64_t batch, seq, heads, kv, width, group, padded, lead, copy, turned, q_stride, c_stride;
   float scale;
@@ -129,7 +155,7 @@ static Shape shape_of(const int32_t *w) {
   s.padded = odd_lines(s.seq);
   s.lead = odd_lines(s.width);
   s.copy = s.seq * s.lead;
-  s.turned = s.width * s.padded;
+  s.turned = s.width * ((s.seq + BLOCK_KEYS - 1) / BLOCK_KEYS * BLOCK_KEYS);
   s.q_stride = s.heads * s.width;
   s.c_stride = s.kv * s.width;
   s.scale = score_scale(s.width);
@@ -145,101 +171,119 @@ static void k_attention(Context *ctx, const int32_t *w) {
   float *out = at(ctx, w[3]), *stats = at(ctx, w[4]);
   Shape s = shape_of(w + 5);
   int64_t tasks = s.batch * s.kv, lo, hi;
-  float *copies = at(ctx, w[10]), *kt = copies + 3 * tasks * s.copy, *buffers = kt + tasks * s.turned;
   share(ctx, tasks, 1, &lo, &hi);
-  float *p = buffers + slot_of(ctx, tasks, lo) * 2 * ROWS * s.padded;
+  float *qb = (float *)at(ctx, w[10]) + slot_of(ctx, tasks, lo) * (3 * s.copy + s.turned + ROWS * s.padded);
+  float *kb = qb + s.copy, *vb = kb + s.copy, *kt = vb + s.copy, *p = kt + s.turned;
   for (int64_t task = lo; task < hi; task++) {
     int64_t t0 = task / s.kv * s.seq, g = task % s.kv, c0 = t0 * s.c_stride + g * s.width;
-    float *qb = copies + 3 * task * s.copy, *kb = qb + s.copy, *vb = kb + s.copy, *kt_own = kt + task * s.turned;
     check_bf16(ctx, round_rows(k + c0, kb, s.seq, s.width, s.c_stride, s.lead));
     check_bf16(ctx, round_rows(v + c0, vb, s.seq, s.width, s.c_stride, s.lead));
-    transpose(kb, kt_own, s.seq, s.width, s.lead, s.padded);
+    transpose(kb, kt, s.seq, s.width, s.lead);
     for (int64_t h = g * s.group; h < (g + 1) * s.group; h++) {
       int64_t q0 = t0 * s.q_stride + h * s.width;
       check_bf16(ctx, round_rows(q + q0, qb, s.seq, s.width, s.q_stride, s.lead));
       for (int64_t i0 = 0; i0 < s.seq; i0 += ROWS) {
-        int64_t rows = s.seq - i0 < ROWS ? s.seq - i0 : ROWS, keys = i0 + rows, wide = (keys + 15) / 16 * 16;
-        multiply(qb + i0 * s.lead, s.lead, 1, kt_own, s.padded, p, s.padded, rows, wide, s.width, 0);
+        int64_t rows = smaller(ROWS, s.seq - i0), keys = i0 + rows, wide = (keys + 15) / 16 * 16;
+        float *to = out + q0 + i0 * s.q_stride, *stat = stats + (t0 + i0) * 2 * s.heads + 2 * h;
+        for (int64_t j0 = 0; j0 < keys; j0 += BLOCK_KEYS)
+          queries_by_keys((Product){qb + i0 * s.lead, s.lead, 1, kt + j0 * s.width, BLOCK_KEYS, p + j0, s.padded, rows, smaller(BLOCK_KEYS, wide - j0), s.width}, i0 - j0);
+        for (int64_t r = 0; r < rows; r++) soften(p + r * s.padded, i0 + r + 1, s.scale, stat + r * 2 * s.heads, stat + r * 2 * s.heads + 1);
+        sum_keys((Product){p, s.padded, 1, vb, s.lead, to, s.q_stride, rows, s.width, keys}, i0, 0);
         for (int64_t r = 0; r < rows; r++) {
-          float *row = p + r * s.padded, *stat = stats + (t0 + i0 + r) * 2 * s.heads + 2 * h;
-          soften(row, i0 + r + 1, s.scale, stat, stat + 1);
-          for (int64_t j = i0 + r + 1; j < keys; j++) row[j] = 0.0f;
-        }
-        float *to = out + q0 + i0 * s.q_stride;
-        multiply(p, s.padded, 1, vb, s.lead, to, s.q_stride, rows, s.width, keys, 0);
-        for (int64_t r = 0; r < rows; r++) {
-          float reciprocal = stats[(t0 + i0 + r) * 2 * s.heads + 2 * h + 1];
+          float reciprocal = stat[r * 2 * s.heads + 1];
           for (int64_t d = 0; d < s.width; d++) to[r * s.q_stride + d] = to[r * s.q_stride + d] * reciprocal;
           check_finite(ctx, to + r * s.q_stride, s.width);
-          check_finite(ctx, stats + (t0 + i0 + r) * 2 * s.heads + 2 * h, 2);
+          check_finite(ctx, stat + r * 2 * s.heads, 2);
         }
       }
     }
   }
 }
 
-// Weights p (f32) and score gradients ds (bf16) of `rows` queries from i0 on, from scores and dp [A4].
-static int32_t score_gradients(Shape s, int64_t rows, int64_t i0, float *p, float *ds, const float *out, const float *d_out, const float *stat) {
+// A block of the gradient: some queries of a head, some keys; weights and score gradients, [BLOCK_ROWS][BLOCK_KEYS].
+typedef struct {
+  int64_t rows, keys, ahead;
+  float *p, *ds;
+} Block;
+
+// [A4] Scores and dp to bf16 weights and score gradients, zero where a query does not see a key or there is none.
+static int32_t score_gradients(Block b, float scale, const float *stat, int64_t stat_stride, const float *dots) {
   int32_t most = 0;
-  for (int64_t r = 0; r < rows; r++) {
-    int64_t n = i0 + r + 1, keys = i0 + rows;
-    float *e = p + r * s.padded, *g = ds + r * s.padded;
-    float m = stat[r * 2 * s.heads], reciprocal = stat[r * 2 * s.heads + 1];
-    float dot = dot16(d_out + r * s.q_stride, out + r * s.q_stride, s.width);
-    for (int64_t j = 0; j < n; j++) {
-      float weight = exp_fixed(e[j] * s.scale - m) * reciprocal;
+  for (int64_t r = 0; r < b.rows; r++) {
+    int64_t seen = b.ahead + r + 1, n = seen < 0 ? 0 : seen < b.keys ? seen : b.keys, wide = (n + 15) / 16 * 16;
+    float *restrict e = b.p + r * BLOCK_KEYS, *restrict g = b.ds + r * BLOCK_KEYS;
+    float m = stat[r * stat_stride], reciprocal = stat[r * stat_stride + 1], dot = dots[r];
+    for (int64_t j = 0; j < wide; j++) {
+      float weight = exp_fixed(e[j] * scale - m) * reciprocal;
       e[j] = weight;
-      g[j] = (weight * (g[j] - dot)) * s.scale;
+      g[j] = (weight * (g[j] - dot)) * scale;
     }
-    for (int64_t j = 0; j < n; j++) e[j] = bf16_fixed(e[j], &most);
-    for (int64_t j = 0; j < n; j++) g[j] = bf16_fixed(g[j], &most);
-    for (int64_t j = n; j < keys; j++) e[j] = g[j] = 0.0f;
+    for (int64_t j = n; j < BLOCK_KEYS; j++) e[j] = g[j] = 0.0f;
   }
+  for (int64_t j = 0; j < b.rows * BLOCK_KEYS; j++) b.p[j] = bf16_fixed(b.p[j], &most);
+  for (int64_t j = 0; j < b.rows * BLOCK_KEYS; j++) b.ds[j] = bf16_fixed(b.ds[j], &most);
   return most;
 }
 
+// Sums of a block of keys: from `from`, or +0 for the first query head; to `to` after the last query.
+INLINE void begin_sums(float *sums, const float *from, int64_t keys, const Shape *s, int first) {
+  for (int64_t r = 0; r < keys; r++)
+    if (first) __builtin_memset(sums + r * s->lead, 0, s->width * 4);
+    else __builtin_memcpy(sums + r * s->lead, from + r * s->c_stride, s->width * 4);
+}
+
+INLINE void end_sums(Context *ctx, const float *sums, float *to, int64_t rows, int64_t stride, const Shape *s) {
+  for (int64_t r = 0; r < rows; r++) {
+    __builtin_memcpy(to + r * stride, sums + r * s->lead, s->width * 4);
+    check_finite(ctx, sums + r * s->lead, s->width);
+  }
+}
+
 // w: dOut, q, k, v, out, stats, dq, dk, dv, batch, seq, heads, kvHeads, width, scratch
+// Keys outermost, so that theirs stay near while queries pass.
 static void k_attention_grad(Context *ctx, const int32_t *w) {
   const float *d_out = at(ctx, w[0]), *q = at(ctx, w[1]), *k = at(ctx, w[2]), *v = at(ctx, w[3]);
   const float *out = at(ctx, w[4]), *stats = at(ctx, w[5]);
   float *dq = at(ctx, w[6]), *dk = at(ctx, w[7]), *dv = at(ctx, w[8]);
   Shape s = shape_of(w + 9);
-  int64_t tasks = s.batch * s.kv, lo, hi;
-  float *copies = at(ctx, w[14]), *turned = copies + 3 * tasks * s.copy, *buffers = turned + 2 * tasks * s.turned;
+  int64_t tasks = s.batch * s.kv, lo, hi, block = BLOCK_ROWS * BLOCK_KEYS, sums = BLOCK_KEYS * s.lead;
   share(ctx, tasks, 1, &lo, &hi);
-  float *p = buffers + slot_of(ctx, tasks, lo) * 2 * ROWS * s.padded, *ds = p + ROWS * s.padded;
+  float *qb = (float *)at(ctx, w[14]) + slot_of(ctx, tasks, lo) * (4 * s.copy + 2 * s.turned + 2 * block + 2 * sums + s.padded);
+  float *db = qb + s.copy, *kb = db + s.copy, *dq_sums = kb + s.copy, *kt = dq_sums + s.copy, *vt = kt + s.turned;
+  float *p = vt + s.turned, *ds = p + block, *dk_sums = ds + block, *dv_sums = dk_sums + sums, *dots = dv_sums + sums;
   for (int64_t task = lo; task < hi; task++) {
     int64_t t0 = task / s.kv * s.seq, g = task % s.kv, c0 = t0 * s.c_stride + g * s.width;
-    float *qb = copies + 3 * task * s.copy, *db = qb + s.copy, *kb = db + s.copy;
-    float *kt = turned + 2 * task * s.turned, *vt = kt + s.turned;
     check_bf16(ctx, round_rows(v + c0, kb, s.seq, s.width, s.c_stride, s.lead));
-    transpose(kb, vt, s.seq, s.width, s.lead, s.padded);
+    transpose(kb, vt, s.seq, s.width, s.lead);
     check_bf16(ctx, round_rows(k + c0, kb, s.seq, s.width, s.c_stride, s.lead));
-    transpose(kb, kt, s.seq, s.width, s.lead, s.padded);
-    for (int64_t t = 0; t < s.seq; t++) {
-      __builtin_memset(dk + c0 + t * s.c_stride, 0, s.width * 4);
-      __builtin_memset(dv + c0 + t * s.c_stride, 0, s.width * 4);
-    }
-    for (int64_t h = g * s.group; h < (g + 1) * s.group; h++) {
-      int64_t q0 = t0 * s.q_stride + h * s.width;
+    transpose(kb, kt, s.seq, s.width, s.lead);
+    for (int64_t h = 0; h < s.group; h++) {
+      int64_t q0 = t0 * s.q_stride + (g * s.group + h) * s.width, stat_stride = 2 * s.heads;
+      const float *stat = stats + t0 * stat_stride + 2 * (g * s.group + h);
       check_bf16(ctx, round_rows(q + q0, qb, s.seq, s.width, s.q_stride, s.lead));
       check_bf16(ctx, round_rows(d_out + q0, db, s.seq, s.width, s.q_stride, s.lead));
-      for (int64_t i0 = 0; i0 < s.seq; i0 += ROWS) {
-        int64_t rows = s.seq - i0 < ROWS ? s.seq - i0 : ROWS, keys = i0 + rows, wide = (keys + 15) / 16 * 16;
-        int64_t qi = q0 + i0 * s.q_stride;
-        const float *q_rows = qb + i0 * s.lead, *d_rows = db + i0 * s.lead;
-        multiply(q_rows, s.lead, 1, kt, s.padded, p, s.padded, rows, wide, s.width, 0);
-        multiply(d_rows, s.lead, 1, vt, s.padded, ds, s.padded, rows, wide, s.width, 0);
-        check_bf16(ctx, score_gradients(s, rows, i0, p, ds, out + qi, d_out + qi, stats + (t0 + i0) * 2 * s.heads + 2 * h));
-        multiply(ds, s.padded, 1, kb, s.lead, dq + qi, s.q_stride, rows, s.width, keys, 0);
-        multiply(p, 1, s.padded, d_rows, s.lead, dv + c0, s.c_stride, keys, s.width, rows, 1);
-        multiply(ds, 1, s.padded, q_rows, s.lead, dk + c0, s.c_stride, keys, s.width, rows, 1);
-        for (int64_t r = 0; r < rows; r++) check_finite(ctx, dq + qi + r * s.q_stride, s.width);
+      for (int64_t t = 0; t < s.seq; t++) {
+        for (int64_t d = 0; d < s.width; d += 16) fetch(out + q0 + (t + 8) * s.q_stride + d);
+        dots[t] = dot16(d_out + q0 + t * s.q_stride, out + q0 + t * s.q_stride, s.width);
       }
-    }
-    for (int64_t t = 0; t < s.seq; t++) {
-      check_finite(ctx, dk + c0 + t * s.c_stride, s.width);
-      check_finite(ctx, dv + c0 + t * s.c_stride, s.width);
+      for (int64_t j0 = 0; j0 < s.seq; j0 += BLOCK_KEYS) {
+        int64_t keys = smaller(BLOCK_KEYS, s.seq - j0);
+        begin_sums(dk_sums, dk + c0 + j0 * s.c_stride, keys, &s, h == 0);
+        begin_sums(dv_sums, dv + c0 + j0 * s.c_stride, keys, &s, h == 0);
+        for (int64_t i0 = j0; i0 < s.seq; i0 += BLOCK_ROWS) {
+          int64_t rows = smaller(BLOCK_ROWS, s.seq - i0), ahead = i0 - j0, n = smaller(keys, ahead + rows), wide = (n + 15) / 16 * 16;
+          const float *q_rows = qb + i0 * s.lead, *d_rows = db + i0 * s.lead;
+          queries_by_keys((Product){q_rows, s.lead, 1, kt + j0 * s.width, BLOCK_KEYS, p, BLOCK_KEYS, rows, wide, s.width}, ahead);
+          queries_by_keys((Product){d_rows, s.lead, 1, vt + j0 * s.width, BLOCK_KEYS, ds, BLOCK_KEYS, rows, wide, s.width}, ahead);
+          check_bf16(ctx, score_gradients((Block){rows, n, ahead, p, ds}, s.scale, stat + i0 * stat_stride, stat_stride, dots + i0));
+          sum_keys((Product){ds, BLOCK_KEYS, 1, kb + j0 * s.lead, s.lead, dq_sums + i0 * s.lead, s.lead, rows, s.width, n}, ahead, j0 > 0);
+          sum_queries((Product){p, 1, BLOCK_KEYS, d_rows, s.lead, dv_sums, s.lead, n, s.width, rows}, ahead);
+          sum_queries((Product){ds, 1, BLOCK_KEYS, q_rows, s.lead, dk_sums, s.lead, n, s.width, rows}, ahead);
+        }
+        end_sums(ctx, dk_sums, dk + c0 + j0 * s.c_stride, keys, s.c_stride, &s);
+        end_sums(ctx, dv_sums, dv + c0 + j0 * s.c_stride, keys, s.c_stride, &s);
+      }
+      end_sums(ctx, dq_sums, dq + q0, s.seq, s.q_stride, &s);
     }
   }
 }

@@ -5,13 +5,13 @@
 
 #include <stdint.h>
 
-typedef float v16f __attribute__((vector_size(64)));
-typedef float v16f_mem __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t v16i_mem __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t v16i __attribute__((vector_size(64)));
 typedef uint32_t u32_alias __attribute__((may_alias));
 typedef uint16_t u16_alias __attribute__((may_alias));
 typedef int32_t i32_alias __attribute__((may_alias));
+
+// Asks for the cache line of `p` ahead of its use; where that is beyond a tensor nothing happens. Rows of a tensor are too
+// short for a processor to see where the next one begins.
+#define fetch(p) __builtin_prefetch((const char *)(p))
 
 // Which kernels a compilation is for: 512-bit vectors with VNNI, the same with AMX tiles for int8 products, or 256-bit
 // vectors with VNNI (VEX). A build with TWIN names one of them and gets its instructions from twin.h, so that it can be
@@ -34,6 +34,22 @@ typedef int32_t i32_alias __attribute__((may_alias));
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
+
+// Lanes of the target's own vector registers; results do not depend on it. gcc keeps wider vectors in memory.
+#if defined(VNNI512)
+#define LANES 16
+#elif defined(__AVX2__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+typedef float vec __attribute__((vector_size(LANES * 4)));
+typedef float vec_mem __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(LANES * 4)));
+typedef int32_t ivec_mem __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef uint32_t uvec __attribute__((vector_size(LANES * 4)));
+typedef uint32_t uvec_mem __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 enum { REASON_NONE = 0, REASON_NON_FINITE = 1, REASON_BAD_INDEX = 2, REASON_BF16_RANGE = 3 };
 
@@ -73,6 +89,8 @@ INLINE void share(const Context *ctx, int64_t total, int64_t unit, int64_t *lo, 
   if (*lo > total) *lo = total;
   if (*hi > total) *hi = total;
 }
+
+INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 INLINE int32_t bits_of(float x) {
   union { float f; int32_t i; } u = {x};
@@ -133,10 +151,17 @@ INLINE float log_fixed(float x) {
 
 INLINE float sigmoid(float x) { return 1.0f / (1.0f + exp_fixed(-x)); }
 
-// [R1] Halving tree over 16 lanes.
-INLINE float tree16(const v16f acc) {
+// The sixteen sums of [R1]: element i belongs to sum i mod 16.
+#define PARTS (16 / LANES)
+typedef struct { vec part[PARTS]; } Sums;
+
+INLINE vec lanes_at(const float *x, int p) { return *(const vec_mem *)(x + p * LANES); }
+
+// [R1] Halving tree over sixteen sums, after the last `n` terms (fewer than 16) were added to the first of them.
+INLINE float tree16(Sums sums, const float *last, int64_t n) {
   float a[16];
-  *(v16f_mem *)a = acc;
+  for (int p = 0; p < PARTS; p++) *(vec_mem *)(a + p * LANES) = sums.part[p];
+  for (int l = 0; l < n; l++) a[l] = a[l] + last[l];
   for (int width = 8; width >= 1; width >>= 1)
     for (int i = 0; i < width; i++) a[i] = a[i] + a[i + width];
   return a[0];
@@ -144,43 +169,54 @@ INLINE float tree16(const v16f acc) {
 
 // [R1] Sum in 16 strided lanes, each ascending from +0, then the tree.
 INLINE float sum16(const float *x, int64_t n) {
-  v16f acc = {0};
+  Sums s = {0};
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16) acc = acc + *(const v16f_mem *)(x + i);
-  for (int l = 0; i < n; i++, l++) acc[l] = acc[l] + x[i];
-  return tree16(acc);
+  for (; i + 16 <= n; i += 16)
+    for (int p = 0; p < PARTS; p++) s.part[p] = s.part[p] + lanes_at(x + i, p);
+  return tree16(s, x + i, n - i);
 }
 
 INLINE float dot16(const float *x, const float *y, int64_t n) {
-  v16f acc = {0};
+  Sums s = {0};
+  float last[16];
   int64_t i = 0;
-  for (; i + 16 <= n; i += 16) acc = acc + *(const v16f_mem *)(x + i) * *(const v16f_mem *)(y + i);
-  for (int l = 0; i < n; i++, l++) acc[l] = acc[l] + x[i] * y[i];
-  return tree16(acc);
+  for (; i + 16 <= n; i += 16)
+    for (int p = 0; p < PARTS; p++) s.part[p] = s.part[p] + lanes_at(x + i, p) * lanes_at(y + i, p);
+  for (int l = 0; i + l < n; l++) last[l] = x[i + l] * y[i + l];
+  return tree16(s, last, n - i);
 }
 
 // Greatest absolute value as its bits; at least 0x7f800000 when any element is NaN or infinite. Order-free.
 INLINE int32_t amax_bits(const float *x, int64_t n) {
-  int32_t lane[16] = {0};
-  const i32_alias *b = (const i32_alias *)x;
+  ivec wide[PARTS] = {0};
+  int32_t most = 0, lane[16];
   int64_t i = 0;
   for (; i + 16 <= n; i += 16)
-    for (int l = 0; l < 16; l++) {
-      int32_t a = b[i + l] & 0x7fffffff;
-      lane[l] = a > lane[l] ? a : lane[l];
+    for (int p = 0; p < PARTS; p++) {
+      ivec a = *(const ivec_mem *)(x + i + p * LANES) & 0x7fffffff;
+      ivec more = a > wide[p];
+      wide[p] = (a & more) | (wide[p] & ~more);
     }
-  int32_t most = 0;
+  for (int p = 0; p < PARTS; p++) *(ivec_mem *)(lane + p * LANES) = wide[p];
   for (int l = 0; l < 16; l++) most = lane[l] > most ? lane[l] : most;
-  for (; i < n; i++) {
+  for (const i32_alias *b = (const i32_alias *)x; i < n; i++) {
     int32_t a = b[i] & 0x7fffffff;
     most = a > most ? a : most;
   }
   return most;
 }
 
-// [F1] Marks the instruction as failed when any element is NaN or infinite.
+// [F1] Marks the instruction as failed when any element is NaN or infinite: adding one to an exponent of ones reaches the sign.
 INLINE void check_finite(Context *ctx, const float *x, int64_t n) {
-  if (amax_bits(x, n) >= 0x7f800000) fail(ctx, REASON_NON_FINITE);
+  uvec high[PARTS] = {0};
+  uint32_t any = 0, lane[16];
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    for (int p = 0; p < PARTS; p++) high[p] |= (*(const uvec_mem *)(x + i + p * LANES) & 0x7fffffffu) + 0x00800000u;
+  for (int p = 0; p < PARTS; p++) *(uvec_mem *)(lane + p * LANES) = high[p];
+  for (int l = 0; l < 16; l++) any |= lane[l];
+  for (; i < n; i++) any |= ((uint32_t)bits_of(x[i]) & 0x7fffffffu) + 0x00800000u;
+  if (any >> 31) fail(ctx, REASON_NON_FINITE);
 }
 
 // [B1] Nearest-even bf16, kept as f32; below 2^-60 becomes zero of the same sign, above 2^60 (or NaN) sets `*most` high.

@@ -113,8 +113,11 @@ INLINE void round_rows_to_panels(Context *ctx, const float *src, int64_t rows, i
     float *put = to + line * depth;
     int64_t k = 0;
     if (rows - line >= width)
-      for (; k + 8 <= depth; k += 8)
+      for (; k + 8 <= depth; k += 8) {
+        if (k % 16 == 0)
+          for (int l = 0; l < width; l++) fetch(from + (l + (width == 4 ? 8 : width)) * depth + k);
         for (int l = 0; l < width; l += 4) widest = round_square(from + l * depth + k, depth, width, put + k * width + l, widest);
+      }
     round_edge(from + k, depth, rows - line, depth - k, width, put + k * width, &most);
   }
   int32_t whole = widest_of(widest);
@@ -138,12 +141,29 @@ INLINE void round_rows_to_panels(Context *ctx, const float *src, int64_t rows, i
   check_bf16(ctx, most);
 }
 
+#if defined(__AVX2__) && !defined(VNNI512)
+// `n` columns of four rows, in panels of four lines, to[panel][4 rows][4], panels `depth` rows apart.
+INLINE __m256i round_four_rows(const float *src, int64_t columns, const int64_t n, int64_t depth, float *to, __m256i most, int32_t *edge) {
+  for (int i = 8; i < 12; i++)
+    for (int64_t c = 0; c < n; c += 16) fetch(src + i * columns + c);
+  int64_t c = 0;
+  for (; c + 4 <= n; c += 4)
+    for (int i = 0; i < 4; i += 2) {
+      const float *from = src + i * columns + c;
+      __m256i two = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i_u *)from)), _mm_loadu_si128((const __m128i_u *)(from + columns)), 1);
+      _mm256_storeu_si256((__m256i_u *)(to + c * depth + i * 4), bf16_vector(two, &most));
+    }
+  for (int i = 0; i < 4 && c < n; i++) round_edge(src + i * columns + c, 1, n - c, 1, 4, to + c * depth + i * 4, edge);
+  return most;
+}
+#endif
+
 // Lines are columns of src[depth][columns], the same panels. Threads split the depth.
 INLINE void round_columns_to_panels(Context *ctx, const float *src, int64_t depth, int64_t columns, const int width, float *to) {
   int64_t lo, hi;
   int32_t most = 0;
   share(ctx, depth, 16, &lo, &hi);
-  // 32 columns at a time: few streams of writes, for panels are often a power of two long and share places in the cache.
+  // 32 or 64 columns at a time: few streams of writes, for panels are often a power of two long and share places in the cache.
 #if defined(VNNI512)
   __m512i widest = _mm512_setzero_si512();
   for (int64_t c = 0; c < columns; c += 32)
@@ -161,16 +181,26 @@ INLINE void round_columns_to_panels(Context *ctx, const float *src, int64_t dept
   most = _mm512_reduce_max_epi32(widest);
 #elif defined(__AVX2__)
   __m256i widest = _mm256_setzero_si256();
-  for (int64_t c0 = 0; c0 < columns; c0 += 16)
-    for (int64_t k = lo; k < hi; k++)
-      for (int64_t c = c0; c < columns && c < c0 + 16; c += width) {
-        const float *from = src + k * columns + c;
+  const int wide = width == 4 ? 32 : 64;
+  for (int64_t c0 = 0; c0 < columns; c0 += wide) {
+    int64_t end = smaller(columns, c0 + wide), k = lo;
+    for (; width == 4 && k + 4 <= hi; k += 4) {
+      const float *from = src + k * columns + c0;
+      float *put = to + c0 * depth + k * 4;
+      if (end - c0 == wide) widest = round_four_rows(from, columns, wide, depth, put, widest, &most);
+      else widest = round_four_rows(from, columns, end - c0, depth, put, widest, &most);
+    }
+    for (; k < hi; k++) {
+      const float *from = src + k * columns;
+      for (int64_t c = c0; c < end; c += 16) fetch(from + 8 * columns + c);
+      for (int64_t c = c0; c < end; c += width) {
         float *put = to + c * depth + k * width;
-        if (columns - c < width) round_edge(from, 1, columns - c, 1, width, put, &most);
-        else if (width == 4) _mm_storeu_si128((__m128i_u *)put, _mm256_castsi256_si128(bf16_vector(_mm256_zextsi128_si256(_mm_loadu_si128((const __m128i_u *)from)), &widest)));
+        if (width < 8 || end - c < width) round_edge(from + c, 1, smaller(width, end - c), 1, width, put, &most);
         else
-          for (int i = 0; i < width; i += 8) _mm256_storeu_si256((__m256i_u *)(put + i), bf16_vector(_mm256_loadu_si256((const __m256i_u *)(from + i)), &widest));
+          for (int i = 0; i < width; i += 8) _mm256_storeu_si256((__m256i_u *)(put + i), bf16_vector(_mm256_loadu_si256((const __m256i_u *)(from + c + i)), &widest));
       }
+    }
+  }
   int32_t whole = widest_of(widest);
   most = whole > most ? whole : most;
 #else

@@ -16,11 +16,16 @@ static float sum_chunks(const float *x, int64_t n) {
 }
 
 static float row_max(const float *x, int64_t n) {
+  vec most[PARTS];
   float lane[16];
-  for (int l = 0; l < 16; l++) lane[l] = x[0];
   int64_t i = 0;
+  for (int p = 0; p < PARTS; p++) most[p] = (vec){0} + x[0];
   for (; i + 16 <= n; i += 16)
-    for (int l = 0; l < 16; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    for (int p = 0; p < PARTS; p++) {
+      ivec here = (ivec)lanes_at(x + i, p), more = (vec)here > most[p];
+      most[p] = (vec)((here & more) | ((ivec)most[p] & ~more));
+    }
+  for (int p = 0; p < PARTS; p++) *(vec_mem *)(lane + p * LANES) = most[p];
   float m = lane[0];
   for (int l = 1; l < 16; l++) m = lane[l] > m ? lane[l] : m;
   for (; i < n; i++) m = x[i] > m ? x[i] : m;
@@ -29,15 +34,15 @@ static float row_max(const float *x, int64_t n) {
 
 // [R3] Sum of exp(x - m) in the order of [R1].
 static float sum_exp(const float *x, int64_t n, float m) {
-  v16f acc = {0};
+  Sums s = {0};
+  float e[16];
   int64_t i = 0;
   for (; i + 16 <= n; i += 16) {
-    float e[16];
     for (int l = 0; l < 16; l++) e[l] = exp_fixed(x[i + l] - m);
-    acc = acc + *(const v16f_mem *)e;
+    for (int p = 0; p < PARTS; p++) s.part[p] = s.part[p] + lanes_at(e, p);
   }
-  for (int l = 0; i < n; i++, l++) acc[l] = acc[l] + exp_fixed(x[i] - m);
-  return tree16(acc);
+  for (int l = 0; i + l < n; l++) e[l] = exp_fixed(x[i + l] - m);
+  return tree16(s, e, n - i);
 }
 
 // [L1]

@@ -174,7 +174,10 @@ INLINE void pack_rows_of(Context *ctx, const float *src, int64_t rows, int64_t d
       uint32_t words[ROW_LINES][LINE_WORDS];
       int64_t n = depth - c < 32 ? depth - c : 32;
       for (int l = 0; l < block; l++) {
+        const float *next = src + (line + block + l) * depth + c;
         int32_t q[32];
+        fetch(next);
+        fetch(next + 16);
         if (line + l >= rows) {
           for (int i = 0; i < 32; i++) q[i] = 0;
         } else if (n == 32) {

@@ -70,14 +70,14 @@ static void k_rms_norm_grad_x(Context *ctx, const int32_t *w) {
   for (int64_t t = lo; t < hi; t++) {
     const float *y = dy + t * D, *row = x + t * D;
     float *to = dx + t * D, r = rstd[t];
-    v16f acc = {0};
+    Sums s = {0};
+    float last[16];
     int64_t d = 0;
-    for (; d + 16 <= D; d += 16) {
-      v16f g = *(const v16f_mem *)(y + d) * *(const v16f_mem *)(gain + d);
-      acc = acc + g * (*(const v16f_mem *)(row + d) * r);
-    }
-    for (int l = 0; d < D; d++, l++) acc[l] = acc[l] + (y[d] * gain[d]) * (row[d] * r);
-    float c = tree16(acc) / (float)D;
+    for (; d + 16 <= D; d += 16)
+      for (int p = 0; p < PARTS; p++)
+        s.part[p] = s.part[p] + (lanes_at(y + d, p) * lanes_at(gain + d, p)) * (lanes_at(row + d, p) * r);
+    for (int l = 0; d + l < D; l++) last[l] = (y[d + l] * gain[d + l]) * (row[d + l] * r);
+    float c = tree16(s, last, D - d) / (float)D;
     for (d = 0; d < D; d++) to[d] = (y[d] * gain[d] - (row[d] * r) * c) * r;
     check_finite(ctx, to, D);
   }

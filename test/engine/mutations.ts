@@ -68,6 +68,15 @@ const MUTATIONS: readonly Mutation[] = [
     },
   },
   {
+    name: 'descending-attention',
+    what: 'products of attention and its gradient add their terms from the last to the first',
+    edit: {
+      file: 'attention.c',
+      from: 'for (int64_t k = from; k < to; k++, a += k_step, b += ldb) {',
+      to: 'a += (to - from - 1) * k_step, b += (to - from - 1) * ldb;\n  for (int64_t k = from; k < to; k++, a -= k_step, b -= ldb) {',
+    },
+  },
+  {
     name: 'half-up-rounding',
     what: 'bf16 operands round ties up instead of to even',
     edit: { file: 'kernel.h', from: '0x7fffu + (((uint32_t)b >> 16) & 1u)', to: '0x8000u' },
