@@ -70,7 +70,10 @@ async function buildWasm(name, extra) {
   const stamp = stampOf(flags);
   if (fresh(file, stamp)) return 'up to date';
   const { runClang } = await import('@yowasp/clang');
-  const built = await runClang(flags, files);
+  // What it throws carries all sources; its own words on them are on the error output by then.
+  const built = await runClang(flags, files).catch((error) => {
+    throw new Error(`${name}: the WebAssembly compiler refused the kernels: ${error.message}`);
+  });
   put(file, built[name], stamp);
   return 'built';
 }
